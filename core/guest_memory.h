@@ -1,0 +1,135 @@
+// Guest-physical address space: RAM (one memfd), ROM, shadowed ranges, MMIO, the A20 gate, and the marks that tell
+// engines when code that they have decoded or translated is overwritten.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/result.h"
+#include "core/types.h"
+
+namespace vireo {
+
+/// Told about changes that make cached mappings or cached code stale. Engines and the MMU implement this.
+class MemoryListener {
+ public:
+  virtual ~MemoryListener() = default;
+  /// RAM bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
+  virtual void on_code_written(Gpa start, uint64_t size) = 0;
+  /// The layout changed (PAM, PCI BAR, A20): cached host pointers are stale.
+  virtual void on_layout_changed() = 0;
+};
+
+class GuestMemory {
+ public:
+  /// What backs one physical page. `read`/`write` are host addresses of the page's first byte, null where the access
+  /// must go through read_mmio/write_mmio or is ignored.
+  struct Page {
+    uint8_t* read = nullptr;
+    uint8_t* write = nullptr;      ///< null: MMIO, ROM, or nothing there
+    uint8_t* code_mark = nullptr;  ///< not null for RAM; non-zero byte: the page holds code, tell via code_written()
+    IoRegion* mmio = nullptr;      ///< MMIO region (reads, and writes unless `write` is set)
+    uint32_t mmio_offset = 0;      ///< of the page within the region (may be negative-wrapped when a region starts inside the page)
+  };
+
+  /// `ram_bytes` is a multiple of 1 MiB, at least 1 MiB. Fails if the host has no memory for it.
+  static Result<std::unique_ptr<GuestMemory>> create(uint64_t ram_bytes);
+  ~GuestMemory();
+  GuestMemory(const GuestMemory&) = delete;
+  GuestMemory& operator=(const GuestMemory&) = delete;
+
+  // --- RAM as the host sees it -------------------------------------------------------------------------------
+  std::span<uint8_t> ram() { return {ram_, ram_bytes_}; }
+  uint64_t ram_bytes() const { return ram_bytes_; }
+  int memfd() const { return memfd_; }
+
+  // --- layout; all addresses and sizes are multiples of 4 KiB -------------------------------------------------
+  /// RAM bytes [ram_offset, ram_offset + size) appear at `start`.
+  void map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name);
+  /// Read-only bytes, kept alive by the caller; writes are ignored.
+  void map_rom(Gpa start, std::span<uint8_t> bytes, std::string name);
+  void map_mmio(Gpa start, uint64_t size, IoRegion& region, std::string name);
+  void unmap(Gpa start);
+  /// Overlay of chipset shadowing (i440FX PAM): where reads and writes of a range that has RAM below it go.
+  enum class Shadow : uint8_t {
+    kNone,       ///< both to the ROM/MMIO/nothing mapped there (PCI)
+    kReadRam,    ///< read RAM, writes to PCI
+    kWriteRam,   ///< reads from PCI, write RAM
+    kReadWriteRam,
+  };
+  void set_shadow(Gpa start, uint64_t size, Shadow shadow);
+  /// While closed (the PC's state at reset is the board's business), bit 20 of every address reads as 0.
+  void set_a20(bool open);
+  bool a20() const { return a20_mask_ == ~uint64_t{0}; }
+  uint64_t a20_mask() const { return a20_mask_; }
+
+  /// What is at this physical page (A20 applied here). Slow-ish (binary search): for TLB fills, not every access.
+  Page page(Gpa address) const;
+
+  // --- physical accesses (page walks, DMA, firmware tables) ---------------------------------------------------
+  /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns false
+  /// if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not reached by DMA.
+  bool read(Gpa address, std::span<uint8_t> out) const;
+  bool write(Gpa address, std::span<const uint8_t> bytes);
+  template <class T>
+  T read_value(Gpa address) const {
+    T value;
+    read(address, {reinterpret_cast<uint8_t*>(&value), sizeof value});
+    return value;
+  }
+  template <class T>
+  void write_value(Gpa address, T value) {
+    write(address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  }
+
+  /// CPU accesses to a page whose Page::read/write is null. `size` 1, 2, 4 or 8, within one page.
+  uint64_t read_mmio(Gpa address, unsigned size) const;
+  void write_mmio(Gpa address, unsigned size, uint64_t value);
+
+  // --- code marks ---------------------------------------------------------------------------------------------
+  /// Marks the RAM page as holding code; on_code_written is called on later writes until clear_code_mark.
+  void mark_code(Gpa page);
+  void clear_code_mark(Gpa page);
+  bool has_code_mark(Gpa page) const;
+  /// A writer that found Page::code_mark set calls this right after its write.
+  void code_written(Gpa address, uint64_t size);
+
+  void add_listener(MemoryListener& listener) { listeners_.push_back(&listener); }
+  void remove_listener(MemoryListener& listener);
+
+ private:
+  enum class Kind : uint8_t { kRam, kRom, kMmio };
+  struct Range {
+    uint64_t start;
+    uint64_t size;
+    Kind kind;
+    uint8_t* host;  ///< RAM, ROM
+    IoRegion* region;
+    std::string name;
+  };
+
+  GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
+  const Range* find(uint64_t address) const;
+  void layout_changed();
+
+  int memfd_;
+  uint8_t* ram_;
+  uint64_t ram_bytes_;
+  uint64_t a20_mask_ = ~uint64_t{0};
+  std::vector<Range> ranges_;         ///< sorted, not overlapping; RAM below shadowable ranges is in shadow_
+  struct ShadowRange {
+    uint64_t start;
+    uint64_t size;
+    Shadow shadow;
+  };
+  std::vector<ShadowRange> shadows_;
+  std::vector<uint8_t> code_marks_;   ///< one byte per RAM page
+  std::vector<MemoryListener*> listeners_;
+};
+
+}  // namespace vireo

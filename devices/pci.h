@@ -1,0 +1,118 @@
+// PCI: configuration space of a function, base address registers, the bus with configuration mechanism #1.
+// Source: PCI Local Bus Specification 2.1, chapter 6.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/guest_memory.h"
+#include "core/io_bus.h"
+#include "core/irq_line.h"
+
+namespace vireo {
+
+class PciBus;
+
+/// Identity of a function, in the order of the header.
+struct PciIdentity {
+  uint16_t vendor;
+  uint16_t device;
+  uint8_t revision;
+  uint32_t class_code;  ///< 24 bits: class, subclass, programming interface
+  uint16_t subsystem_vendor = 0;
+  uint16_t subsystem = 0;
+  uint8_t header_type = 0;   ///< bit 7: multi-function
+  uint8_t interrupt_pin = 0; ///< 0 none, 1 INTA#...
+};
+
+/// One PCI function. Owns the 256 bytes of configuration space, the command register's meaning and the BARs.
+class PciFunction {
+ public:
+  explicit PciFunction(const PciIdentity& identity);
+  virtual ~PciFunction() = default;
+
+  enum class BarKind : uint8_t { kIo, kMemory, kPrefetchableMemory };
+  /// Declares BAR `index` (0 to 5). `size` is a power of two, at least 4 (I/O) or 4096 (memory). The region is mapped
+  /// into the port or physical address space whenever the guest has decoding on and a valid address set.
+  void add_io_bar(unsigned index, uint32_t size, IoRegion& region);
+  void add_mmio_bar(unsigned index, uint32_t size, IoRegion& region);
+  /// The expansion ROM BAR (offset 0x30); `rom` is padded by the caller to a power of two of at least 2 KiB.
+  void add_rom(std::span<uint8_t> rom);
+
+  /// Configuration cycles: `size` 1, 2 or 4, not crossing a dword. Read-only bits keep their value.
+  /// Override to react to device-specific registers; call the base first.
+  virtual uint32_t config_read(uint8_t offset, unsigned size);
+  virtual void config_write(uint8_t offset, unsigned size, uint32_t value);
+
+  /// INTx: the bus routes it through the PIRQ router.
+  IrqLine& interrupt() { return interrupt_; }
+
+  bool bus_master_enabled() const { return (command() & 4) != 0; }
+  uint16_t command() const { return static_cast<uint16_t>(config_[4] | config_[5] << 8); }
+
+  void reset_config();
+  void config_state(StateArchive& ar);
+
+ protected:
+  /// Sets a register's reset value and which of its bits the guest can write; for constructors.
+  void define_register(uint8_t offset, unsigned size, uint32_t reset_value, uint32_t write_mask);
+  std::array<uint8_t, 256>& config() { return config_; }
+  const std::array<uint8_t, 256>& config() const { return config_; }
+
+ private:
+  friend class PciBus;
+  struct Bar {
+    BarKind kind = BarKind::kIo;
+    uint32_t size = 0;  ///< 0: not there
+    IoRegion* region = nullptr;
+    bool mapped = false;
+    uint32_t mapped_at = 0;
+  };
+
+  void update_mappings();
+
+  std::array<uint8_t, 256> config_{};
+  std::array<uint8_t, 256> reset_config_{};
+  std::array<uint8_t, 256> write_mask_{};
+  std::array<Bar, 6> bars_{};
+  std::span<uint8_t> rom_;
+  bool rom_mapped_ = false;
+  uint32_t rom_mapped_at_ = 0;
+  PciBus* bus_ = nullptr;
+  IrqLine interrupt_;
+};
+
+/// Bus 0 and the ports 0xcf8 to 0xcff.
+class PciBus final : public IoRegion {
+ public:
+  /// `intx` hears the level of (slot, pin 0 to 3) after each change.
+  PciBus(IoBus& ports, GuestMemory& memory, std::function<void(unsigned slot, unsigned pin, bool level)> intx);
+
+  /// `slot` 0 to 31, `function` 0 to 7; taken once each (CHECK). The function outlives the bus or is never removed.
+  void attach(unsigned slot, unsigned function, PciFunction& pci_function);
+
+  /// Offset 0: CONFIG_ADDRESS (dword accesses only), offsets 4 to 7: CONFIG_DATA.
+  uint64_t read(uint32_t offset, unsigned size) override;
+  void write(uint32_t offset, unsigned size, uint64_t value) override;
+
+  void reset();
+  void state(StateArchive& ar);
+
+ private:
+  friend class PciFunction;
+  PciFunction* selected() const;
+
+  IoBus& ports_;
+  GuestMemory& memory_;
+  std::function<void(unsigned, unsigned, bool)> intx_;
+  std::array<std::array<PciFunction*, 8>, 32> functions_{};
+  uint32_t address_ = 0;
+};
+
+}  // namespace vireo
