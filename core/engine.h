@@ -1,0 +1,91 @@
+// The engine contract: interpreter, translator and KVM all run the same machine through it.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/clock.h"
+#include "core/cpu_state.h"
+#include "core/guest_memory.h"
+#include "core/io_bus.h"
+#include "core/mmu.h"
+
+namespace vireo {
+
+struct CpuModel;  // core/isa/cpuid.h
+
+/// Why an engine must look up from guest code. Set from any thread, or by devices during a guest's I/O access; the
+/// engine looks after every instruction.
+class Attention {
+ public:
+  enum Bit : uint32_t {
+    kInterrupt = 1,  ///< the INTR pin may have gone up, or IF or the interrupt shadow changed while it is up
+    kNmi = 2,        ///< NMI edge
+    kExit = 4,       ///< leave run() with ExitReason::kAttention: deadline moved, reset, power-off, host request
+  };
+  void request(Bit bit) { bits_.fetch_or(bit, std::memory_order_release); }
+  void clear(uint32_t bits) { bits_.fetch_and(~bits, std::memory_order_relaxed); }
+  uint32_t bits() const { return bits_.load(std::memory_order_relaxed); }
+  /// For translated code that tests the word itself.
+  const std::atomic<uint32_t>* word() const { return &bits_; }
+
+ private:
+  std::atomic<uint32_t> bits_{0};
+};
+
+/// The board's side of the INTR/INTA pins (local APIC in front of the 8259 pair).
+class InterruptController {
+ public:
+  virtual ~InterruptController() = default;
+  virtual bool interrupt_pending() const = 0;
+  /// The INTA cycle: only after interrupt_pending() was true. Gives the vector (a spurious one if it went away).
+  virtual uint8_t acknowledge() = 0;
+};
+
+/// Everything that a CPU's pins and buses reach. References live as long as the machine.
+struct CpuContext {
+  CpuState& cpu;
+  GuestMemory& memory;
+  Mmu& mmu;
+  IoBus& ports;
+  InterruptController& interrupts;
+  const Clock& clock;
+  Attention& attention;
+  const CpuModel& model;
+  /// Level of FERR# after an x87 error with CR0.NE = 0 (the board makes IRQ 13 of it).
+  std::function<void(bool level)> ferr;
+  /// IA32_APIC_BASE was written.
+  std::function<void(uint64_t value)> apic_base_changed;
+
+  /// The guest's TSC now: TSC ticks of guest time plus cpu.tsc_offset.
+  uint64_t tsc() const;
+};
+
+enum class ExitReason : uint8_t {
+  kRetiredLimit,  ///< cpu.retired reached the limit
+  kAttention,     ///< Attention::kExit was requested; the engine has cleared it
+  kHalt,          ///< cpu.halted, and no interrupt can be taken now
+  kShutdown,      ///< triple fault; cpu.shutdown is set
+};
+
+struct RunLimits {
+  /// run() ends before the instruction that would make cpu.retired exceed this, exactly.
+  uint64_t retired = ~uint64_t{0};
+};
+
+class ExecutionEngine {
+ public:
+  virtual ~ExecutionEngine() = default;
+  /// "interp", "bt", "hw".
+  virtual std::string_view name() const = 0;
+  /// Runs guest code until an Exit. Takes due interrupts first (also to leave HLT). All architectural state is in the
+  /// CpuState on return, and may be changed by the caller between runs.
+  virtual ExitReason run(const RunLimits& limits) = 0;
+  /// Counters for --stats: one call of `visit` each.
+  virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const = 0;
+};
+
+}  // namespace vireo
