@@ -1,0 +1,131 @@
+// The reference interpreter: oracle, tracer and fallback of the faster engines. Decoded instructions are cached by
+// physical page and mode; each is bound once to a handler specialised for its operand form and size.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "core/engine.h"
+#include "core/isa/insn.h"
+
+namespace vireo::interp {
+
+using isa::Insn;
+
+/// A guest exception on its way to delivery. Handlers throw it before they have changed any architectural state
+/// (except what the SDM says a fault leaves changed); it never leaves the interpreter.
+struct Fault {
+  uint8_t vector;
+  bool has_error_code = false;
+  uint32_t error_code = 0;
+};
+
+[[noreturn]] void throw_ud();                         ///< #UD
+[[noreturn]] void throw_gp(uint32_t error_code = 0);  ///< #GP
+[[noreturn]] void throw_ss(uint32_t error_code = 0);  ///< #SS
+[[noreturn]] void throw_np(uint32_t error_code);      ///< #NP
+[[noreturn]] void throw_ts(uint32_t error_code);      ///< #TS
+[[noreturn]] void throw_nm();                         ///< #NM
+[[noreturn]] void throw_de();                         ///< #DE
+[[noreturn]] void throw_mf();                         ///< #MF
+[[noreturn]] void throw_xm();                         ///< #XM
+
+class Interp;
+/// Executes one instruction. On entry next_rip is already the following instruction.
+using Handler = void (*)(Interp&, const Insn&);
+
+class Interp final : public ExecutionEngine {
+ public:
+  explicit Interp(CpuContext& context);
+  ~Interp() override;
+
+  std::string_view name() const override { return "interp"; }
+  ExitReason run(const RunLimits& limits) override;
+  void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const override;
+
+  // ---- what handlers use -------------------------------------------------------------------------------------
+  CpuState& cpu;
+  CpuContext& context;
+  /// Where execution goes on after this instruction; control transfers set it (through jump_near() and friends).
+  uint64_t next_rip = 0;
+
+  // General registers. T is uint8_t, uint16_t, uint32_t (zero-extends into the 64-bit register) or uint64_t. Byte
+  // registers 4 to 7 are AH, CH, DH, BH unless the instruction has REX.
+  template <class T>
+  T reg(unsigned number, const Insn& insn) const;
+  template <class T>
+  void set_reg(unsigned number, const Insn& insn, T value);
+
+  // Memory by segment and offset: segmentation checks (#GP/#SS), alignment check, paging, then the access. Offsets
+  // are truncated to the address size by the caller; operands may cross pages.
+  template <class T>
+  T read(SegReg segment, uint64_t offset);
+  template <class T>
+  void write(SegReg segment, uint64_t offset, T value);
+  /// Reads with all checks of a write; the following write() to the same place cannot fault.
+  template <class T>
+  T read_for_write(SegReg segment, uint64_t offset);
+  void read_bytes(SegReg segment, uint64_t offset, void* out, unsigned size);
+  void write_bytes(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
+  /// All checks of a write of `size` bytes without writing.
+  void probe_write(SegReg segment, uint64_t offset, unsigned size);
+  /// Linear accesses with supervisor rights (descriptor tables, TSS), whatever CPL is.
+  template <class T>
+  T read_system(Gla address);
+  template <class T>
+  void write_system(Gla address, T value);
+
+  /// Offset of the memory operand, truncated to the address size.
+  uint64_t effective_address(const Insn& insn) const;
+
+  // ModRM.rm operand, register or memory.
+  template <class T>
+  T read_rm(const Insn& insn);
+  template <class T>
+  T read_rm_for_write(const Insn& insn);
+  template <class T>
+  void write_rm(const Insn& insn, T value);
+
+  // Stack, with SS.B deciding SP or ESP. push/pop of `size` 2, 4 (or 8) bytes. Nothing is changed when they fault.
+  void push(unsigned size, uint64_t value);
+  uint64_t pop(unsigned size);
+  uint64_t stack_mask() const;
+
+  /// Near transfer to `rip` (truncated to operand size by the caller); #GP(0) if beyond CS.limit.
+  void jump_near(uint64_t rip);
+
+  /// IF, the interrupt shadow, or a pin changed: look at pending interrupts before the next instruction.
+  void recheck_interrupts() { context.attention.request(Attention::kInterrupt); }
+  /// Decoded code may be stale or the mode changed (CR0, CS, TLB flush): leave the current cached run of instructions.
+  void end_block() { block_ended = true; }
+  bool block_ended = false;
+
+  // I/O with permission check (IOPL, TSS bitmap).
+  uint32_t port_in(uint16_t port, unsigned size);
+  void port_out(uint16_t port, unsigned size, uint32_t value);
+
+  // Segments (segment.cpp): full protected-mode checks; real and V86 mode too.
+  void load_segment(SegReg segment, uint16_t selector);
+  // Far transfers and interrupts (control_far.cpp, interrupt.cpp, task_switch.cpp).
+  void far_jump(uint16_t selector, uint64_t offset, unsigned operand_size);
+  void far_call(uint16_t selector, uint64_t offset, unsigned operand_size);
+  void far_return(unsigned operand_size, unsigned pop_bytes);
+  void interrupt_return(unsigned operand_size);
+  enum class Event : uint8_t { kFault, kExternal, kSoftwareInt, kInt3, kInto, kInt1, kNmi };
+  void deliver(Event event, const Fault& fault);
+
+  unsigned cpl() const { return cpu.cpl; }
+  /// Writes flags with POPF/IRET rules at the current CPL/IOPL/mode.
+  void write_flags(uint64_t value, unsigned operand_size);
+
+  // #NM/#UD/#MF checks that x87, MMX and SSE instructions make before they execute (SDM 3A 2.5, 13).
+  void check_x87(bool waiting);
+  void check_mmx();
+  void check_sse();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vireo::interp
