@@ -49,13 +49,17 @@ class GuestMemory {
   int memfd() const { return memfd_; }
 
   // --- layout; all addresses and sizes are multiples of 4 KiB -------------------------------------------------
+  // Ranges must not overlap (CHECK); where the guest decides the address, ask is_free() first.
   /// RAM bytes [ram_offset, ram_offset + size) appear at `start`.
   void map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name);
   /// Read-only bytes, kept alive by the caller; writes are ignored.
   void map_rom(Gpa start, std::span<uint8_t> bytes, std::string name);
   void map_mmio(Gpa start, uint64_t size, IoRegion& region, std::string name);
+  /// Removes what was mapped at exactly `start`.
   void unmap(Gpa start);
-  /// Overlay of chipset shadowing (i440FX PAM): where reads and writes of a range that has RAM below it go.
+  bool is_free(Gpa start, uint64_t size) const;
+  /// Overlay of chipset shadowing (i440FX PAM): where reads and writes of a range that has RAM below it go. That RAM
+  /// is the RAM at the same offset as the address; it needs no map_ram(), and ROM or MMIO can be mapped over it.
   enum class Shadow : uint8_t {
     kNone,       ///< both to the ROM/MMIO/nothing mapped there (PCI)
     kReadRam,    ///< read RAM, writes to PCI
@@ -114,6 +118,7 @@ class GuestMemory {
   };
 
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
+  void add_range(Range range);
   const Range* find(uint64_t address) const;
   void layout_changed();
 
@@ -121,13 +126,8 @@ class GuestMemory {
   uint8_t* ram_;
   uint64_t ram_bytes_;
   uint64_t a20_mask_ = ~uint64_t{0};
-  std::vector<Range> ranges_;         ///< sorted, not overlapping; RAM below shadowable ranges is in shadow_
-  struct ShadowRange {
-    uint64_t start;
-    uint64_t size;
-    Shadow shadow;
-  };
-  std::vector<ShadowRange> shadows_;
+  std::vector<Range> ranges_;            ///< sorted, not overlapping
+  std::vector<Shadow> shadow_of_page_;   ///< by page number, as far as set_shadow() has reached
   std::vector<uint8_t> code_marks_;   ///< one byte per RAM page
   std::vector<MemoryListener*> listeners_;
 };

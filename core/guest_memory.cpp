@@ -1,0 +1,265 @@
+#include "core/guest_memory.h"
+
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/check.h"
+#include "core/log.h"
+
+namespace vireo {
+
+namespace {
+
+constexpr uint64_t kMiB = uint64_t{1} << 20;
+constexpr uint64_t kA20 = uint64_t{1} << 20;
+
+bool page_aligned(uint64_t value) {
+  return (value & kPageMask) == 0;
+}
+
+uint64_t all_ones(unsigned size) {
+  return size == 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * size)) - 1;
+}
+
+/// RAM and swap together: more than that can never be filled, and the kernel would only say so by killing us.
+uint64_t host_memory_bytes() {
+  struct sysinfo info {};
+  if (sysinfo(&info) != 0) return ~uint64_t{0};
+  return (uint64_t{info.totalram} + info.totalswap) * info.mem_unit;
+}
+
+Error no_memory(uint64_t ram_bytes, const std::string& reason) {
+  return Error{
+      fmt::format("cannot give the guest {} MiB of RAM: {}; use a smaller -m", ram_bytes / kMiB, reason),
+      ExitStatus::kHostCannot};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t ram_bytes) {
+  if (ram_bytes == 0 || ram_bytes % kMiB != 0) {
+    return Error{fmt::format("guest RAM must be a whole number of MiB, at least 1, not {} bytes", ram_bytes),
+                 ExitStatus::kUsage};
+  }
+  if (const uint64_t host_bytes = host_memory_bytes(); ram_bytes > host_bytes) {
+    return no_memory(ram_bytes, fmt::format("this host has {} MiB of memory and swap", host_bytes / kMiB));
+  }
+  const int memfd = memfd_create("vireo-ram", MFD_CLOEXEC);
+  if (memfd < 0) return no_memory(ram_bytes, std::strerror(errno));
+  void* ram = MAP_FAILED;
+  if (ftruncate(memfd, static_cast<off_t>(ram_bytes)) == 0) {
+    ram = mmap(nullptr, ram_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd, 0);
+  }
+  if (ram == MAP_FAILED) {
+    const int error = errno;
+    close(memfd);
+    return no_memory(ram_bytes, std::strerror(error));
+  }
+  return std::unique_ptr<GuestMemory>(new GuestMemory(memfd, static_cast<uint8_t*>(ram), ram_bytes));
+}
+
+GuestMemory::GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes)
+    : memfd_(memfd), ram_(ram), ram_bytes_(ram_bytes), code_marks_(ram_bytes / kPageSize, 0) {}
+
+GuestMemory::~GuestMemory() {
+  munmap(ram_, ram_bytes_);
+  close(memfd_);
+}
+
+// --- layout
+// ----------------------------------------------------------------------------------------------------
+
+void GuestMemory::add_range(Range range) {
+  CHECK(range.size > 0 && page_aligned(range.start) && page_aligned(range.size));
+  CHECK(is_free({range.start}, range.size));
+  auto position = std::upper_bound(ranges_.begin(), ranges_.end(), range.start,
+                                   [](uint64_t address, const Range& r) { return address < r.start; });
+  ranges_.insert(position, std::move(range));
+  layout_changed();
+}
+
+void GuestMemory::map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name) {
+  CHECK(page_aligned(ram_offset) && ram_offset <= ram_bytes_ && size <= ram_bytes_ - ram_offset);
+  add_range({start.value, size, Kind::kRam, ram_ + ram_offset, nullptr, std::move(name)});
+}
+
+void GuestMemory::map_rom(Gpa start, std::span<uint8_t> bytes, std::string name) {
+  add_range({start.value, bytes.size(), Kind::kRom, bytes.data(), nullptr, std::move(name)});
+}
+
+void GuestMemory::map_mmio(Gpa start, uint64_t size, IoRegion& region, std::string name) {
+  add_range({start.value, size, Kind::kMmio, nullptr, &region, std::move(name)});
+}
+
+void GuestMemory::unmap(Gpa start) {
+  auto found =
+      std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& r) { return r.start == start.value; });
+  CHECK(found != ranges_.end());
+  ranges_.erase(found);
+  layout_changed();
+}
+
+bool GuestMemory::is_free(Gpa start, uint64_t size) const {
+  if (size > ~uint64_t{0} - start.value) return false;
+  return std::none_of(ranges_.begin(), ranges_.end(), [&](const Range& r) {
+    return start.value < r.start + r.size && r.start < start.value + size;
+  });
+}
+
+void GuestMemory::set_shadow(Gpa start, uint64_t size, Shadow shadow) {
+  CHECK(page_aligned(start.value) && page_aligned(size) && start.value + size <= ram_bytes_);
+  const size_t first = start.value / kPageSize;
+  const size_t last = first + size / kPageSize;
+  if (shadow_of_page_.size() < last) shadow_of_page_.resize(last, Shadow::kNone);
+  const auto begin = shadow_of_page_.begin() + static_cast<ptrdiff_t>(first);
+  const auto end = shadow_of_page_.begin() + static_cast<ptrdiff_t>(last);
+  if (std::all_of(begin, end, [&](Shadow s) { return s == shadow; })) return;
+  std::fill(begin, end, shadow);
+  layout_changed();
+}
+
+void GuestMemory::set_a20(bool open) {
+  const uint64_t mask = open ? ~uint64_t{0} : ~kA20;
+  if (mask == a20_mask_) return;
+  a20_mask_ = mask;
+  layout_changed();
+}
+
+const GuestMemory::Range* GuestMemory::find(uint64_t address) const {
+  auto after = std::upper_bound(ranges_.begin(), ranges_.end(), address,
+                                [](uint64_t value, const Range& r) { return value < r.start; });
+  if (after == ranges_.begin()) return nullptr;
+  const Range& range = *(after - 1);
+  return address - range.start < range.size ? &range : nullptr;
+}
+
+GuestMemory::Page GuestMemory::page(Gpa address) const {
+  const uint64_t start = (address.value & a20_mask_) & ~kPageMask;
+  Page page;
+  uint8_t* ram = nullptr;
+  if (const Range* range = find(start)) {
+    const uint64_t offset = start - range->start;
+    switch (range->kind) {
+      case Kind::kRam:
+        ram = page.read = page.write = range->host + offset;
+        break;
+      case Kind::kRom:
+        page.read = range->host + offset;
+        break;
+      case Kind::kMmio:
+        page.mmio = range->region;
+        page.mmio_offset = static_cast<uint32_t>(offset);
+        break;
+    }
+  }
+  if (const size_t number = start / kPageSize; number < shadow_of_page_.size()) {
+    const Shadow shadow = shadow_of_page_[number];
+    if (shadow != Shadow::kNone) {
+      ram = ram_ + start;
+      if (shadow != Shadow::kWriteRam) page.read = ram;
+      if (shadow != Shadow::kReadRam) page.write = ram;
+    }
+  }
+  if (ram != nullptr) {
+    page.code_mark = const_cast<uint8_t*>(&code_marks_[static_cast<size_t>(ram - ram_) / kPageSize]);
+  }
+  return page;
+}
+
+// --- accesses
+// --------------------------------------------------------------------------------------------------
+
+bool GuestMemory::read(Gpa address, std::span<uint8_t> out) const {
+  bool backed = true;
+  while (!out.empty()) {
+    const size_t count = std::min<size_t>(out.size(), kPageSize - address.page_offset());
+    if (const Page p = page(address); p.read != nullptr) {
+      std::memcpy(out.data(), p.read + address.page_offset(), count);
+    } else {
+      std::memset(out.data(), 0xff, count);
+      backed = false;
+    }
+    out = out.subspan(count);
+    address = address + count;
+  }
+  return backed;
+}
+
+bool GuestMemory::write(Gpa address, std::span<const uint8_t> bytes) {
+  bool backed = true;
+  while (!bytes.empty()) {
+    const size_t count = std::min<size_t>(bytes.size(), kPageSize - address.page_offset());
+    if (const Page p = page(address); p.write != nullptr) {
+      std::memcpy(p.write + address.page_offset(), bytes.data(), count);
+      if (*p.code_mark != 0) code_written(address, count);
+    } else {
+      backed = false;
+    }
+    bytes = bytes.subspan(count);
+    address = address + count;
+  }
+  return backed;
+}
+
+uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
+  const Page p = page(address);
+  if (p.read != nullptr) {
+    uint64_t value = 0;
+    std::memcpy(&value, p.read + address.page_offset(), size);
+    return value;
+  }
+  if (p.mmio != nullptr) {
+    return p.mmio->read(p.mmio_offset + static_cast<uint32_t>(address.page_offset()), size) & all_ones(size);
+  }
+  guest_error(LogCategory::kIo, "read of {} bytes at {:#x}, where nothing is", size, address.value);
+  return all_ones(size);
+}
+
+void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
+  const Page p = page(address);
+  value &= all_ones(size);
+  if (p.write != nullptr) {
+    write(address, {reinterpret_cast<const uint8_t*>(&value), size});
+  } else if (p.mmio != nullptr) {
+    p.mmio->write(p.mmio_offset + static_cast<uint32_t>(address.page_offset()), size, value);
+  } else {
+    guest_error(LogCategory::kIo, "write of {} bytes at {:#x}, where {} is", size, address.value,
+                p.read != nullptr ? "read-only memory" : "nothing");
+  }
+}
+
+// --- code marks
+// ------------------------------------------------------------------------------------------------
+
+void GuestMemory::mark_code(Gpa address) {
+  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it.
+  const Page p = page(address);
+  if (p.code_mark != nullptr && p.read >= ram_ && p.read < ram_ + ram_bytes_) *p.code_mark = 1;
+}
+
+void GuestMemory::clear_code_mark(Gpa address) {
+  if (const Page p = page(address); p.code_mark != nullptr) *p.code_mark = 0;
+}
+
+bool GuestMemory::has_code_mark(Gpa address) const {
+  const Page p = page(address);
+  return p.code_mark != nullptr && *p.code_mark != 0;
+}
+
+void GuestMemory::code_written(Gpa address, uint64_t size) {
+  for (MemoryListener* listener : listeners_) listener->on_code_written({address.value & a20_mask_}, size);
+}
+
+void GuestMemory::remove_listener(MemoryListener& listener) {
+  std::erase(listeners_, &listener);
+}
+
+void GuestMemory::layout_changed() {
+  for (MemoryListener* listener : listeners_) listener->on_layout_changed();
+}
+
+}  // namespace vireo
