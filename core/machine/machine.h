@@ -1,0 +1,69 @@
+// A PC: the facade that front ends use. Everything here belongs to one thread, the one that calls run().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/host_io.h"
+#include "core/options.h"
+#include "core/result.h"
+
+namespace vireo {
+
+/// Why Machine::run() came back.
+enum class MachineStop : uint8_t {
+  kPoweredOff,  ///< the guest asked the chipset for S5
+  kResetAsked,  ///< the guest asked for a reset; run() again carries it out
+  kDebugExit,   ///< the guest wrote to port 0xf4 (Machine::debug_exit_value)
+  kGuestDied,   ///< triple fault
+  kHaltedForever,  ///< HLT with interrupts off: only an NMI or a reset could go on
+  kAsked,       ///< the poll function returned false
+};
+
+class Machine {
+ public:
+  /// Builds the board and puts it into its state after power-on.
+  static Result<std::unique_ptr<Machine>> create(const MachineConfig& config, MachineIo io);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  /// How often run() calls its poll function: guest time with the virtual clock, host time with the realtime clock.
+  static constexpr VirtualNs kPollInterval = 10'000'000;
+
+  /// Runs until something ends it. `poll` is called every kPollInterval and may use this object; false stops.
+  /// `wait` lets the front end sleep on its file descriptors, for at most the given time, when the guest is idle
+  /// under the realtime clock.
+  MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait);
+
+  VideoSource& video();
+  KeyboardSink& keyboard();
+  MouseSink& mouse();
+
+  const CpuState& cpu() const;
+  VirtualNs now() const;
+  std::string_view engine_name() const;
+  uint8_t debug_exit_value() const;
+  /// Why this engine runs, for `vireo info` and the start-up line.
+  const std::string& engine_reason() const;
+  void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const;
+
+  /// Hex SHA-256 over CpuState, guest RAM and device state.
+  std::string state_hash();
+  /// The saved machine without RAM.
+  std::vector<uint8_t> save_state();
+
+  /// Writes back what drives hold (fdatasync); false if a host file failed.
+  bool flush_drives();
+
+ private:
+  class Impl;
+  explicit Machine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vireo
