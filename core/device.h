@@ -32,6 +32,26 @@ class MemberRegion final : public IoRegion {
   Device& device_;
 };
 
+/// An IoRegion for chips with an 8-bit bus: a wide access becomes byte accesses at ascending offsets, as the ISA
+/// bridge makes them. Not for registers where a wide access means something else.
+///   ByteRegion<Pit8254, &Pit8254::read_port, &Pit8254::write_port> ports_{*this};
+template <class Device, uint8_t (Device::*kRead)(uint32_t), void (Device::*kWrite)(uint32_t, uint8_t)>
+class ByteRegion final : public IoRegion {
+ public:
+  explicit ByteRegion(Device& device) : device_(device) {}
+  uint64_t read(uint32_t offset, unsigned size) override {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; ++i) value |= uint64_t{(device_.*kRead)(offset + i)} << (8 * i);
+    return value;
+  }
+  void write(uint32_t offset, unsigned size, uint64_t value) override {
+    for (unsigned i = 0; i < size; ++i) (device_.*kWrite)(offset + i, static_cast<uint8_t>(value >> (8 * i)));
+  }
+
+ private:
+  Device& device_;
+};
+
 class Device {
  public:
   virtual ~Device() = default;

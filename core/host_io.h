@@ -91,7 +91,8 @@ class KeyboardSink {
   virtual bool ready() const = 0;
 };
 
-/// What a mouse accepts: relative motion in mickeys, buttons as bits (0 left, 1 right, 2 middle).
+/// What a mouse accepts: relative motion in mickeys (dx to the right, dy towards the user, that is down the screen,
+/// dz wheel clicks away from the user, that is up), buttons as bits (0 left, 1 right, 2 middle).
 class MouseSink {
  public:
   virtual ~MouseSink() = default;

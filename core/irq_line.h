@@ -4,6 +4,8 @@
 #include <functional>
 #include <utility>
 
+#include "core/state_archive.h"
+
 namespace vireo {
 
 /// An output level. The sink hears changes only. Not connected: nothing happens.
@@ -28,6 +30,8 @@ class IrqLine {
   bool level() const { return level_; }
   /// After loading state: sets the level without telling the sink (which loads its own state).
   void restore(bool level) { level_ = level; }
+  /// Saves or restores the level, for the state() of the device that drives the line: ar.field("irq", irq_).
+  void state(StateArchive& ar) { ar.field("level", level_); }
 
  private:
   std::function<void(bool)> sink_;
