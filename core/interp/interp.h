@@ -1,9 +1,12 @@
-// The reference interpreter: oracle, tracer and fallback of the faster engines. Decoded instructions are cached by
-// physical page and mode; each is bound once to a handler specialised for its operand form and size.
+// The reference interpreter: oracle, tracer and fallback of the faster engines. Decoded instructions are
+// cached by physical page and mode; each is bound once to a handler specialised for its operand form and
+// size.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "core/engine.h"
 #include "core/isa/insn.h"
@@ -12,12 +15,13 @@ namespace vireo::interp {
 
 using isa::Insn;
 
-/// A guest exception on its way to delivery. Handlers throw it before they have changed any architectural state
-/// (except what the SDM says a fault leaves changed); it never leaves the interpreter.
+/// A guest exception on its way to delivery. Handlers throw it before they have changed any architectural
+/// state (except what the SDM says a fault leaves changed); it never leaves the interpreter.
 struct Fault {
   uint8_t vector;
   bool has_error_code = false;
   uint32_t error_code = 0;
+  uint64_t address = 0;  ///< #PF: the linear address for CR2
 };
 
 [[noreturn]] void throw_ud();                         ///< #UD
@@ -29,9 +33,10 @@ struct Fault {
 [[noreturn]] void throw_de();                         ///< #DE
 [[noreturn]] void throw_mf();                         ///< #MF
 [[noreturn]] void throw_xm();                         ///< #XM
+[[noreturn]] void throw_br();                         ///< #BR
 
 class Interp;
-/// Executes one instruction. On entry next_rip is already the following instruction.
+/// Executes one instruction. On entry cpu.rip is this instruction and next_rip the following one.
 using Handler = void (*)(Interp&, const Insn&);
 
 class Interp final : public ExecutionEngine {
@@ -43,21 +48,36 @@ class Interp final : public ExecutionEngine {
   ExitReason run(const RunLimits& limits) override;
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const override;
 
-  // ---- what handlers use -------------------------------------------------------------------------------------
+  enum class StepResult : uint8_t {
+    kRetired,     ///< completed; traps that it caused (single-step, data breakpoint) have been delivered
+    kIncomplete,  ///< a REP instruction stopped between iterations; it is not counted yet
+    kFault,       ///< it faulted: delivered to the guest, or left in `undelivered`
+  };
+  /// Executes exactly the one instruction at CS:RIP, whatever interrupts, HLT and limits say. A fault is
+  /// delivered to the guest, unless `undelivered` is given: then it is stored there, and the state is as the
+  /// fault leaves it.
+  StepResult step_one(std::optional<Fault>* undelivered = nullptr);
+
+  // ---- what handlers use; fast paths are in interp_inline.h
+  // ----------------------------------------------------
   CpuState& cpu;
   CpuContext& context;
-  /// Where execution goes on after this instruction; control transfers set it (through jump_near() and friends).
+  Mmu& mmu;
+  /// Where execution goes on after this instruction; control transfers set it (through jump_near() and
+  /// friends).
   uint64_t next_rip = 0;
 
-  // General registers. T is uint8_t, uint16_t, uint32_t (zero-extends into the 64-bit register) or uint64_t. Byte
-  // registers 4 to 7 are AH, CH, DH, BH unless the instruction has REX.
+  // General registers. T is uint8_t, uint16_t, uint32_t (zero-extends into the 64-bit register) or uint64_t.
+  // Byte registers 4 to 7 are AH, CH, DH, BH unless the instruction has REX.
   template <class T>
   T reg(unsigned number, const Insn& insn) const;
   template <class T>
   void set_reg(unsigned number, const Insn& insn, T value);
 
-  // Memory by segment and offset: segmentation checks (#GP/#SS), alignment check, paging, then the access. Offsets
-  // are truncated to the address size by the caller; operands may cross pages.
+  // Memory by segment and offset: segmentation checks (#GP/#SS), alignment check, paging, then the access.
+  // Offsets are truncated to the address size by the caller; operands may cross pages. T is any trivially
+  // copyable type of up to 16 bytes. An access that faults has changed nothing. Alignment of 16-byte operands
+  // is the handler's business.
   template <class T>
   T read(SegReg segment, uint64_t offset);
   template <class T>
@@ -65,10 +85,15 @@ class Interp final : public ExecutionEngine {
   /// Reads with all checks of a write; the following write() to the same place cannot fault.
   template <class T>
   T read_for_write(SegReg segment, uint64_t offset);
+  /// Any size up to 512 bytes, with all checks before the first byte moves.
   void read_bytes(SegReg segment, uint64_t offset, void* out, unsigned size);
   void write_bytes(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
   /// All checks of a write of `size` bytes without writing.
   void probe_write(SegReg segment, uint64_t offset, unsigned size);
+  /// Host address of [offset, offset + size) when all of it lies in one page of plain memory that may be read
+  /// (written) and nothing watches; else null: go through read()/write(). For bulk string instructions.
+  const uint8_t* direct_read(SegReg segment, uint64_t offset, unsigned size);
+  uint8_t* direct_write(SegReg segment, uint64_t offset, unsigned size);
   /// Linear accesses with supervisor rights (descriptor tables, TSS), whatever CPL is.
   template <class T>
   T read_system(Gla address);
@@ -86,27 +111,42 @@ class Interp final : public ExecutionEngine {
   template <class T>
   void write_rm(const Insn& insn, T value);
 
-  // Stack, with SS.B deciding SP or ESP. push/pop of `size` 2, 4 (or 8) bytes. Nothing is changed when they fault.
+  // Stack, with SS.B deciding SP or ESP. push/pop of `size` 2, 4 (or 8) bytes. Nothing is changed when they
+  // fault.
   void push(unsigned size, uint64_t value);
   uint64_t pop(unsigned size);
-  uint64_t stack_mask() const;
+  /// 0xffff, 0xffffffff or all ones.
+  uint64_t stack_mask() const { return stack_mask_; }
+  /// Replaces the part of RSP that stack_mask() covers.
+  void set_stack_pointer(uint64_t value);
 
   /// Near transfer to `rip` (truncated to operand size by the caller); #GP(0) if beyond CS.limit.
   void jump_near(uint64_t rip);
 
   /// IF, the interrupt shadow, or a pin changed: look at pending interrupts before the next instruction.
   void recheck_interrupts() { context.attention.request(Attention::kInterrupt); }
-  /// Decoded code may be stale or the mode changed (CR0, CS, TLB flush): leave the current cached run of instructions.
+  /// Decoded code may be stale or the mode changed (CR0, CS, TLB flush): leave the current cached run of
+  /// instructions.
   void end_block() { block_ended = true; }
   bool block_ended = false;
 
-  // I/O with permission check (IOPL, TSS bitmap).
+  // REP. After each iteration (at least one; a bulk step counts as an iteration), with rCX, rSI and rDI up to
+  // date and iterations left, a handler asks rep_must_pause(); if so it calls pause_rep() and returns. The
+  // instruction is then executed again for the rest, after whatever had to happen in between.
+  bool rep_must_pause() const;
+  void pause_rep();
+  bool rep_paused = false;
+
+  // I/O with permission check (IOPL, TSS bitmap) and I/O breakpoints. check_io() is the permission check
+  // alone: INS and OUTS make it before they touch memory.
+  void check_io(uint16_t port, unsigned size);
   uint32_t port_in(uint16_t port, unsigned size);
   void port_out(uint16_t port, unsigned size, uint32_t value);
 
   // Segments (segment.cpp): full protected-mode checks; real and V86 mode too.
   void load_segment(SegReg segment, uint16_t selector);
-  // Far transfers and interrupts (control_far.cpp, interrupt.cpp, task_switch.cpp).
+  // Far transfers and interrupts (control_far.cpp, interrupt.cpp, task_switch.cpp). Selector and offset come
+  // from the instruction; return address is next_rip.
   void far_jump(uint16_t selector, uint64_t offset, unsigned operand_size);
   void far_call(uint16_t selector, uint64_t offset, unsigned operand_size);
   void far_return(unsigned operand_size, unsigned pop_bytes);
@@ -119,12 +159,39 @@ class Interp final : public ExecutionEngine {
   void write_flags(uint64_t value, unsigned operand_size);
 
   // #NM/#UD/#MF checks that x87, MMX and SSE instructions make before they execute (SDM 3A 2.5, 13).
+  // check_x87(true) is for the waiting instructions and WAIT's own #MF; FNINIT and the like pass false.
   void check_x87(bool waiting);
   void check_mmx();
   void check_sse();
 
+  /// Call after segments, CR0, CR4, CPL, RFLAGS.AC or VM, EFER or DR7 changed: recomputes what the fast paths
+  /// use and ends the block.
+  void mode_changed();
+
  private:
   struct Impl;
+
+  /// What the fast paths need of a segment register. An access inside [0, end) of a kind needs no further
+  /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints
+  /// armed).
+  struct SegmentView {
+    uint64_t base = 0;
+    uint64_t read_end = 0;
+    uint64_t write_end = 0;
+  };
+
+  void read_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
+  void write_checked(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
+  void read_for_write_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
+  void read_linear(Gla address, Privilege privilege, void* out, unsigned size);
+  void write_linear(Gla address, Privilege privilege, const void* bytes, unsigned size);
+
+  std::array<SegmentView, 6> view_{};
+  uint64_t linear_mask_ = 0xffffffff;
+  uint64_t stack_mask_ = 0xffff;
+  Privilege privilege_ = Privilege::kSupervisor;
+  bool single_stepping_ = false;
+
   std::unique_ptr<Impl> impl_;
 };
 
