@@ -145,6 +145,9 @@ struct Msrs {
   uint64_t star = 0, lstar = 0, cstar = 0, sf_mask = 0, kernel_gs_base = 0, tsc_aux = 0;
   uint64_t debugctl = 0;
   uint64_t bios_sign_id = 0;
+  uint64_t mcg_status = 0, mcg_ctl = 0;
+  std::array<uint64_t, 6> mc_ctl{};
+  std::array<uint64_t, 2> perf_select{}, perf_counter{};  ///< kept, but nothing is counted
 };
 
 struct CpuState {
