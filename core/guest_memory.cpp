@@ -63,7 +63,10 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::create(uint64_t ram_bytes) {
 }
 
 GuestMemory::GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes)
-    : memfd_(memfd), ram_(ram), ram_bytes_(ram_bytes), code_marks_(ram_bytes / kPageSize, 0) {}
+    : memfd_(memfd),
+      ram_(ram),
+      ram_bytes_(ram_bytes),
+      code_marks_(std::make_unique<uint8_t[]>(ram_bytes / kPageSize)) {}
 
 GuestMemory::~GuestMemory() {
   munmap(ram_, ram_bytes_);
@@ -85,6 +88,11 @@ void GuestMemory::add_range(Range range) {
 void GuestMemory::map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name) {
   CHECK(page_aligned(ram_offset) && ram_offset <= ram_bytes_ && size <= ram_bytes_ - ram_offset);
   add_range({start.value, size, Kind::kRam, ram_ + ram_offset, nullptr, std::move(name)});
+}
+
+void GuestMemory::map_device_ram(Gpa start, std::span<uint8_t> bytes, std::string name) {
+  add_range({start.value, bytes.size(), Kind::kDeviceRam, bytes.data(), nullptr, std::move(name),
+             std::make_unique<uint8_t[]>(bytes.size() / kPageSize)});
 }
 
 void GuestMemory::map_rom(Gpa start, std::span<uint8_t> bytes, std::string name) {
@@ -140,12 +148,16 @@ const GuestMemory::Range* GuestMemory::find(uint64_t address) const {
 GuestMemory::Page GuestMemory::page(Gpa address) const {
   const uint64_t start = (address.value & a20_mask_) & ~kPageMask;
   Page page;
-  uint8_t* ram = nullptr;
   if (const Range* range = find(start)) {
     const uint64_t offset = start - range->start;
     switch (range->kind) {
       case Kind::kRam:
-        ram = page.read = page.write = range->host + offset;
+        page.read = page.write = range->host + offset;
+        page.code_mark = code_mark_of_ram(page.write);
+        break;
+      case Kind::kDeviceRam:
+        page.read = page.write = range->host + offset;
+        page.code_mark = &range->code_marks[offset / kPageSize];
         break;
       case Kind::kRom:
         page.read = range->host + offset;
@@ -159,15 +171,17 @@ GuestMemory::Page GuestMemory::page(Gpa address) const {
   if (const size_t number = start / kPageSize; number < shadow_of_page_.size()) {
     const Shadow shadow = shadow_of_page_[number];
     if (shadow != Shadow::kNone) {
-      ram = ram_ + start;
+      uint8_t* ram = ram_ + start;
+      page.code_mark = code_mark_of_ram(ram);
       if (shadow != Shadow::kWriteRam) page.read = ram;
       if (shadow != Shadow::kReadRam) page.write = ram;
     }
   }
-  if (ram != nullptr) {
-    page.code_mark = const_cast<uint8_t*>(&code_marks_[static_cast<size_t>(ram - ram_) / kPageSize]);
-  }
   return page;
+}
+
+uint8_t* GuestMemory::code_mark_of_ram(const uint8_t* host) const {
+  return code_marks_.get() + static_cast<size_t>(host - ram_) / kPageSize;
 }
 
 // --- accesses
@@ -236,9 +250,10 @@ void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
 // ------------------------------------------------------------------------------------------------
 
 void GuestMemory::mark_code(Gpa address) {
-  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it.
+  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it; code in
+  // write-protected shadow RAM can, through another mapping or after the protection is lifted.
   const Page p = page(address);
-  if (p.code_mark != nullptr && p.read >= ram_ && p.read < ram_ + ram_bytes_) *p.code_mark = 1;
+  if (p.code_mark != nullptr && (p.write == p.read || p.write == nullptr)) *p.code_mark = 1;
 }
 
 void GuestMemory::clear_code_mark(Gpa address) {

@@ -19,7 +19,7 @@ namespace vireo {
 class MemoryListener {
  public:
   virtual ~MemoryListener() = default;
-  /// RAM bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
+  /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
   virtual void on_code_written(Gpa start, uint64_t size) = 0;
   /// The layout changed (PAM, PCI BAR, A20): cached host pointers are stale.
   virtual void on_layout_changed() = 0;
@@ -32,7 +32,7 @@ class GuestMemory {
   struct Page {
     uint8_t* read = nullptr;
     uint8_t* write = nullptr;      ///< null: MMIO, ROM, or nothing there
-    uint8_t* code_mark = nullptr;  ///< not null for RAM; non-zero byte: the page holds code, tell via code_written()
+    uint8_t* code_mark = nullptr;  ///< not null whenever `write` is not; non-zero byte: the page holds code, tell via code_written()
     IoRegion* mmio = nullptr;      ///< MMIO region (reads, and writes unless `write` is set)
     uint32_t mmio_offset = 0;      ///< of the page within the region (may be negative-wrapped when a region starts inside the page)
   };
@@ -52,6 +52,8 @@ class GuestMemory {
   // Ranges must not overlap (CHECK); where the guest decides the address, ask is_free() first.
   /// RAM bytes [ram_offset, ram_offset + size) appear at `start`.
   void map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name);
+  /// Bytes of a device that the CPU reads and writes directly (a linear frame buffer), kept alive by the caller.
+  void map_device_ram(Gpa start, std::span<uint8_t> bytes, std::string name);
   /// Read-only bytes, kept alive by the caller; writes are ignored.
   void map_rom(Gpa start, std::span<uint8_t> bytes, std::string name);
   void map_mmio(Gpa start, uint64_t size, IoRegion& region, std::string name);
@@ -107,19 +109,21 @@ class GuestMemory {
   void remove_listener(MemoryListener& listener);
 
  private:
-  enum class Kind : uint8_t { kRam, kRom, kMmio };
+  enum class Kind : uint8_t { kRam, kDeviceRam, kRom, kMmio };
   struct Range {
     uint64_t start;
     uint64_t size;
     Kind kind;
-    uint8_t* host;  ///< RAM, ROM
+    uint8_t* host;  ///< all but MMIO
     IoRegion* region;
     std::string name;
+    std::unique_ptr<uint8_t[]> code_marks = nullptr;  ///< device RAM: one byte per page
   };
 
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
   void add_range(Range range);
   const Range* find(uint64_t address) const;
+  uint8_t* code_mark_of_ram(const uint8_t* host) const;
   void layout_changed();
 
   int memfd_;
@@ -128,7 +132,7 @@ class GuestMemory {
   uint64_t a20_mask_ = ~uint64_t{0};
   std::vector<Range> ranges_;            ///< sorted, not overlapping
   std::vector<Shadow> shadow_of_page_;   ///< by page number, as far as set_shadow() has reached
-  std::vector<uint8_t> code_marks_;   ///< one byte per RAM page
+  std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::vector<MemoryListener*> listeners_;
 };
 
