@@ -168,12 +168,9 @@ void PciFunction::reset_config() {
 }
 
 void PciFunction::config_state(StateArchive& ar) {
-  bool level = interrupt_.level();
   ar.field("config", config_);
-  ar.field("interrupt", level);
-  if (!ar.loading()) return;
-  interrupt_.restore(level);
-  if (bus_ != nullptr) bus_->update_mappings();
+  ar.field("interrupt", interrupt_);
+  if (ar.loading() && bus_ != nullptr) bus_->update_mappings();
 }
 
 PciBus::PciBus(IoBus& ports, GuestMemory& memory, std::function<void(unsigned, unsigned, bool)> intx)

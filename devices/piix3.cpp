@@ -53,11 +53,7 @@ void Piix3::state(StateArchive& ar) {
   config_state(ar);
   ar.field("high_slots", high_slots_);
   ar.field("reset_control", reset_control_);
-  uint16_t levels = 0;
-  for (unsigned irq = 0; irq < irq_.size(); ++irq) levels |= static_cast<uint16_t>(irq_[irq].level() << irq);
-  ar.field("levels", levels);
-  if (!ar.loading()) return;
-  for (unsigned irq = 0; irq < irq_.size(); ++irq) irq_[irq].restore((levels >> irq & 1) != 0);
+  ar.fields("irq", irq_);
 }
 
 void Piix3::config_write(uint8_t offset, unsigned size, uint32_t value) {
