@@ -96,7 +96,7 @@ class Pic8259Pair final : public Device {
   void state(StateArchive& ar) override;
 
  private:
-  uint8_t read_master(uint32_t offset);
+  uint8_t read_master(uint32_t offset) { return master_.read(offset); }
   void write_master(uint32_t offset, uint8_t value) { master_.write(offset, value); }
   uint8_t read_slave(uint32_t offset) { return slave_.read(offset); }
   void write_slave(uint32_t offset, uint8_t value) { slave_.write(offset, value); }
