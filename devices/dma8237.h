@@ -10,6 +10,7 @@
 
 #include "core/device.h"
 #include "core/guest_memory.h"
+#include "devices/dma_channel.h"
 
 namespace vireo {
 
@@ -61,29 +62,18 @@ class Dma8237 {
 
 class Dma8237Pair final : public Device {
  public:
-  explicit Dma8237Pair(GuestMemory& memory) : memory_(memory) {}
+  explicit Dma8237Pair(GuestMemory& memory);
 
   IoRegion& first_ports() { return first_ports_; }    ///< 16 ports at 0x00, channels 0 to 3
   IoRegion& second_ports() { return second_ports_; }  ///< 32 ports at 0xc0, channels 4 to 7
   IoRegion& page_ports() { return page_ports_; }      ///< 16 ports at 0x80
 
-  enum class Direction : uint8_t { kToMemory, kFromMemory };
-  struct Transfer {
-    unsigned bytes = 0;           ///< moved; even on channels 5 to 7
-    bool terminal_count = false;  ///< the count ran out; with auto-initialise the channel can go on
-  };
-  /// A device with a request on `channel` (0 to 3, 5 to 7) moves up to data.size() bytes. Stops at terminal
-  /// count, also with auto-initialise: call again for the rest. Moves nothing while the channel is masked or
-  /// its controller disabled. A verify transfer, or one programmed for the other direction, counts but
-  /// touches neither memory nor `data`. Addresses without RAM swallow writes and read as ones.
-  Transfer transfer(unsigned channel, Direction direction, std::span<uint8_t> data);
-
-  /// True if transfer() would move something.
-  bool ready(unsigned channel) const;
-  /// Shows the device's request in the status register; transfer() does not need it.
-  void set_dreq(unsigned channel, bool level);
-  /// Bytes left until terminal count.
-  unsigned bytes_left(unsigned channel) const;
+  /// Channel 0 to 3 or 5 to 7, as the device on it sees it. Addresses without RAM swallow writes and read as ones.
+  DmaChannel& channel(unsigned n);
+  /// Shows the device's request in the status register; transfers do not need it.
+  void set_dreq(unsigned n, bool level);
+  /// Bytes until terminal count.
+  unsigned bytes_left(unsigned n) const;
 
   /// Told of each byte written to page port 0 (port 0x80, power-on self-test codes).
   void set_post_hook(std::function<void(uint8_t)> hook) { post_hook_ = std::move(hook); }
@@ -99,11 +89,26 @@ class Dma8237Pair final : public Device {
   void write_second(uint32_t offset, uint8_t value) { controllers_[1].write(offset >> 1, value); }
   uint8_t read_page(uint32_t offset) { return pages_[offset]; }
   void write_page(uint32_t offset, uint8_t value);
-  void move(uint64_t address, Direction direction, std::span<uint8_t> data);
+
+  class Pin final : public DmaChannel {
+   public:
+    Pin(Dma8237Pair& pair, unsigned number) : pair_(pair), number_(number) {}
+    Moved to_memory(std::span<const uint8_t> bytes) override;
+    Moved from_memory(std::span<uint8_t> bytes) override;
+
+   private:
+    Dma8237Pair& pair_;
+    unsigned number_;
+  };
+
+  /// Runs `unit(address, offset, bytes)` for every unit (1 or 2 bytes) of a transfer; see DmaChannel.
+  template <class Unit>
+  DmaChannel::Moved transfer(unsigned n, Dma8237::Type type, size_t bytes, Unit unit);
 
   GuestMemory& memory_;
   std::array<Dma8237, 2> controllers_;
   std::array<uint8_t, 16> pages_{};
+  std::array<Pin, 8> pins_;
   std::function<void(uint8_t)> post_hook_;
   ByteRegion<Dma8237Pair, &Dma8237Pair::read_first, &Dma8237Pair::write_first> first_ports_{*this};
   ByteRegion<Dma8237Pair, &Dma8237Pair::read_second, &Dma8237Pair::write_second> second_ports_{*this};

@@ -1,5 +1,5 @@
 // Small single-purpose ports of the chipset and of the emulator's firmware interface.
-// Source: 82371FB/SB (PIIX3) data sheet (ports 0x92, 0xcf9, 0xf0); SeaBIOS's debug port; QEMU's
+// Source: 82371FB/SB (PIIX3) data sheet (ports 0x92 and 0xf0); SeaBIOS's debug port; QEMU's
 // isa-debug-exit.
 #pragma once
 
@@ -38,37 +38,6 @@ class SystemPortA final : public Device {
   std::function<void()> reset_cpu_;
   uint8_t value_ = kA20;
   ByteRegion<SystemPortA, &SystemPortA::read_port, &SystemPortA::write_port> port_{*this};
-};
-
-/// Ports 0xcf8 to 0xcff: PCI configuration mechanism #1 with the PIIX's reset control register at 0xcf9 (byte
-/// accesses only) laid over it.
-class ResetControl final : public Device {
- public:
-  /// `pci_configuration` gets all other accesses. `hard_reset` is called when bit 2 goes from 0 to 1 with bit
-  /// 1 set; `reset_cpu` when bit 1 is clear.
-  ResetControl(IoRegion& pci_configuration, std::function<void()> reset_cpu, std::function<void()> hard_reset)
-      : pci_configuration_(pci_configuration),
-        reset_cpu_(std::move(reset_cpu)),
-        hard_reset_(std::move(hard_reset)) {}
-
-  IoRegion& ports() { return ports_; }  ///< 8 ports at 0xcf8
-
-  std::string_view name() const override { return "reset_control"; }
-  void reset() override { value_ = 0; }
-  void state(StateArchive& ar) override { ar.field("value", value_); }
-
- private:
-  static constexpr uint8_t kSystemReset = 1 << 1;
-  static constexpr uint8_t kResetCpu = 1 << 2;
-
-  uint64_t read_ports(uint32_t offset, unsigned size);
-  void write_ports(uint32_t offset, unsigned size, uint64_t value);
-
-  IoRegion& pci_configuration_;
-  std::function<void()> reset_cpu_;
-  std::function<void()> hard_reset_;
-  uint8_t value_ = 0;
-  MemberRegion<ResetControl, &ResetControl::read_ports, &ResetControl::write_ports> ports_{*this};
 };
 
 /// Coprocessor errors in the PC's way: FERR# raises IRQ 13; a write to port 0xf0 takes it back and lets the
