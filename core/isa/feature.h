@@ -78,6 +78,27 @@ enum class Feature : uint8_t {
   k3dnow,
   kUmip,
   kNopl,  ///< 0F 1F: every family 6 CPU
+  // Decoded, but offered by no CPU model.
+  kUd,             ///< UD0, UD1, UD2
+  kTestRegisters,  ///< MOV to and from TR3 to TR7: 386 and 486
+  kSmm,            ///< RSM; outside system-management mode it raises #UD
+  kRdpmc,          ///< Pentium MMX and family 6
+  kVmx,
+  kSmx,
+  kSgx,
+  kRtm,
+  kSmap,
+  kClflushopt,
+  kClwb,
+  kPku,
+  kRdpid,
+  kXsaveopt,
+  kXsavec,
+  kXsaves,
+  kSvm,
+  k3dnowExt,
+  kMonitorx,
+  kClzero,
   kCount,
 };
 
