@@ -249,15 +249,18 @@ void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
 // --- code marks
 // ------------------------------------------------------------------------------------------------
 
-void GuestMemory::mark_code(Gpa address) {
-  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it; code in
-  // write-protected shadow RAM can, through another mapping or after the protection is lifted.
+void GuestMemory::mark_code(Gpa address, uint8_t owner) {
+  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it.
   const Page p = page(address);
-  if (p.code_mark != nullptr && (p.write == p.read || p.write == nullptr)) *p.code_mark = 1;
+  if (p.code_mark == nullptr || p.read < ram_ || p.read >= ram_ + ram_bytes_) return;
+  const bool first = *p.code_mark == 0;
+  *p.code_mark |= owner;
+  if (!first) return;
+  for (MemoryListener* listener : listeners_) listener->on_code_marked({address.value & a20_mask_ & ~kPageMask});
 }
 
-void GuestMemory::clear_code_mark(Gpa address) {
-  if (const Page p = page(address); p.code_mark != nullptr) *p.code_mark = 0;
+void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {
+  if (const Page p = page(address); p.code_mark != nullptr) *p.code_mark &= static_cast<uint8_t>(~owner);
 }
 
 bool GuestMemory::has_code_mark(Gpa address) const {

@@ -23,6 +23,8 @@ class MemoryListener {
   virtual void on_code_written(Gpa start, uint64_t size) = 0;
   /// The layout changed (PAM, PCI BAR, A20): cached host pointers are stale.
   virtual void on_layout_changed() = 0;
+  /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow way.
+  virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
 };
 
 class GuestMemory {
@@ -98,9 +100,10 @@ class GuestMemory {
   void write_mmio(Gpa address, unsigned size, uint64_t value);
 
   // --- code marks ---------------------------------------------------------------------------------------------
-  /// Marks the RAM page as holding code; on_code_written is called on later writes until clear_code_mark.
-  void mark_code(Gpa page);
-  void clear_code_mark(Gpa page);
+  /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner (one bit each)
+  /// that marked it has cleared its mark.
+  void mark_code(Gpa page, uint8_t owner = 1);
+  void clear_code_mark(Gpa page, uint8_t owner = 1);
   bool has_code_mark(Gpa page) const;
   /// A writer that found Page::code_mark set calls this right after its write.
   void code_written(Gpa address, uint64_t size);

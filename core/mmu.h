@@ -33,8 +33,8 @@ struct PageFault {
 };
 
 /// One direct-mapped TLB entry. A *_page field equals the linear page when that access may go straight to `host`,
-/// else kNoPage (which no linear page equals).
-struct TlbEntry {
+/// else kNoPage (which no linear page equals). One host cache line each, so that indexing is a shift.
+struct alignas(64) TlbEntry {
   static constexpr uint64_t kNoPage = ~uint64_t{0};
   uint64_t read_page = kNoPage;
   uint64_t write_page = kNoPage;  ///< only when dirty is set, the page is RAM and holds no marked code

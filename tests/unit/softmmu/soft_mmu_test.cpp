@@ -1,0 +1,313 @@
+#include "softmmu/soft_mmu.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace vireo {
+namespace {
+
+constexpr uint32_t kP = 1, kW = 2, kU = 4, kA = 0x20, kD = 0x40, kPs = 0x80, kG = 0x100;
+constexpr uint64_t kMiB = 1 << 20;
+
+struct CountingRegion final : IoRegion {
+  uint64_t read(uint32_t offset, unsigned size) override {
+    last_offset = offset;
+    last_size = size;
+    return 0x8877665544332211;
+  }
+  void write(uint32_t offset, unsigned size, uint64_t value) override {
+    last_offset = offset;
+    last_size = size;
+    last_value = value;
+  }
+  uint32_t last_offset = 0;
+  unsigned last_size = 0;
+  uint64_t last_value = 0;
+};
+
+struct CodeWatcher final : MemoryListener {
+  void on_code_written(Gpa start, uint64_t size) override {
+    written = start;
+    written_size = size;
+  }
+  void on_layout_changed() override {}
+  Gpa written;
+  uint64_t written_size = 0;
+};
+
+class SoftMmuTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kDirectory = 0x1000, kTable = 0x2000, kPdpt = 0x3000;
+
+  SoftMmuTest() : memory(std::move(GuestMemory::create(16 * kMiB).value())) {
+    reset_cpu(cpu, 0);
+    memory->map_ram({0}, 16 * kMiB, 0, "ram");
+    mmu = std::make_unique<SoftMmu>(cpu, *memory);
+  }
+
+  void set(uint64_t table, unsigned index, uint32_t entry) {
+    memory->write_value({table + 4 * index}, entry);
+  }
+  uint32_t get(uint64_t table, unsigned index) { return memory->read_value<uint32_t>({table + 4 * index}); }
+  void set64(uint64_t table, unsigned index, uint64_t entry) {
+    memory->write_value({table + 8 * index}, entry);
+  }
+
+  /// 32-bit paging; linear 0 to 4 MiB through kTable.
+  void enable_paging(uint64_t cr4_bits = 0) {
+    set(kDirectory, 0, kTable | kP | kW | kU);
+    cpu.cr3 = kDirectory;
+    cpu.cr4 = cr4_bits;
+    cpu.cr0 |= cr0::kPe | cr0::kPg;
+    mmu->control_registers_changed();
+  }
+  void enable_pae(uint64_t cr4_bits = 0) {
+    cpu.pdpte[0] = kDirectory | kP;
+    set64(kDirectory, 0, kTable | kP | kW | kU);
+    cpu.cr3 = kPdpt;
+    cpu.cr4 = cr4::kPae | cr4_bits;
+    cpu.cr0 |= cr0::kPe | cr0::kPg;
+    mmu->control_registers_changed();
+  }
+
+  /// Error code of the access, or -1 if it succeeds.
+  int code(uint64_t address, Access access, Privilege privilege) {
+    auto fault = mmu->fill({address}, access, privilege);
+    if (!fault) return -1;
+    EXPECT_EQ(fault->address.value, address);
+    return static_cast<int>(fault->error_code);
+  }
+  int user(uint64_t address, Access access) { return code(address, access, Privilege::kUser); }
+  int system(uint64_t address, Access access) { return code(address, access, Privilege::kSupervisor); }
+  uint64_t physical(uint64_t address) { return mmu->entry({address}, Privilege::kSupervisor).physical_page; }
+
+  CpuState cpu;
+  std::unique_ptr<GuestMemory> memory;
+  std::unique_ptr<SoftMmu> mmu;
+};
+
+TEST_F(SoftMmuTest, WithoutPagingLinearIsPhysical) {
+  EXPECT_EQ(system(0x5123, Access::kWrite), -1);
+  EXPECT_EQ(physical(0x5123), 0x5000u);
+  EXPECT_EQ(mmu->fast_write({0x5123}, 4, Privilege::kSupervisor), memory->ram().data() + 0x5123);
+  EXPECT_EQ(mmu->fast_write({0x5ffd}, 4, Privilege::kSupervisor), nullptr) << "crosses the page";
+}
+
+TEST_F(SoftMmuTest, ErrorCodesOfEveryRefusal) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP);       // supervisor, read-only
+  set(kTable, 2, 0x6000 | kP | kW);  // supervisor
+  set(kTable, 3, 0x7000 | kP | kU);  // user, read-only
+  EXPECT_EQ(user(0x8000, Access::kRead), 4);
+  EXPECT_EQ(system(0x8000, Access::kWrite), 2);
+  EXPECT_EQ(user(0x1000, Access::kRead), 5);
+  EXPECT_EQ(user(0x2000, Access::kWrite), 7);
+  EXPECT_EQ(user(0x3000, Access::kRead), -1);
+  EXPECT_EQ(user(0x3000, Access::kWrite), 7);
+  EXPECT_EQ(system(0x1000, Access::kWrite), -1) << "CR0.WP is clear";
+  EXPECT_EQ(user(0x400000, Access::kExecute), 4) << "no fetch bit without NXE";
+}
+
+TEST_F(SoftMmuTest, WriteProtectAppliesToCachedTranslations) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP);
+  ASSERT_EQ(system(0x1000, Access::kWrite), -1);
+  ASSERT_NE(mmu->fast_write({0x1000}, 1, Privilege::kSupervisor), nullptr);
+  cpu.cr0 |= cr0::kWp;
+  mmu->control_registers_changed();
+  EXPECT_EQ(mmu->fast_write({0x1000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_NE(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_EQ(system(0x1000, Access::kWrite), 3);
+}
+
+TEST_F(SoftMmuTest, DirectoryRightsRestrictTableRights) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW | kU);
+  set(kDirectory, 0, kTable | kP | kU);
+  EXPECT_EQ(user(0x1000, Access::kRead), -1);
+  EXPECT_EQ(user(0x1000, Access::kWrite), 7);
+  set(kDirectory, 0, kTable | kP | kW);
+  mmu->flush(false);
+  EXPECT_EQ(user(0x1000, Access::kRead), 5);
+}
+
+TEST_F(SoftMmuTest, AccessedAndDirtyBits) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW | kU);
+  set(kTable, 2, 0x6000 | kP | kU);
+  EXPECT_EQ(user(0x2000, Access::kWrite), 7);
+  EXPECT_EQ(get(kTable, 2) & (kA | kD), 0u) << "a fault sets nothing";
+  EXPECT_EQ(user(0x1000, Access::kRead), -1);
+  EXPECT_EQ(get(kTable, 1) & (kA | kD), kA);
+  EXPECT_EQ(get(kDirectory, 0) & (kA | kD), kA);
+  EXPECT_EQ(mmu->fast_write({0x1000}, 1, Privilege::kUser), nullptr) << "the first write must set D";
+  EXPECT_EQ(user(0x1000, Access::kWrite), -1);
+  EXPECT_EQ(get(kTable, 1) & (kA | kD), kA | kD);
+  EXPECT_EQ(get(kDirectory, 0) & kD, 0u);
+  EXPECT_NE(mmu->fast_write({0x1000}, 1, Privilege::kUser), nullptr);
+}
+
+TEST_F(SoftMmuTest, StaleTranslationsStayUntilInvalidated) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW | kU | kD);
+  ASSERT_EQ(user(0x1000, Access::kWrite), -1);
+  set(kTable, 1, 0);
+  EXPECT_EQ(user(0x1000, Access::kWrite), -1);
+  mmu->invalidate_page({0x1abc});
+  EXPECT_EQ(user(0x1000, Access::kWrite), 6);
+}
+
+TEST_F(SoftMmuTest, AddedRightsNeedNoInvalidation) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kU);
+  ASSERT_EQ(user(0x1000, Access::kRead), -1);
+  set(kTable, 1, 0x9000 | kP | kU | kW);
+  EXPECT_EQ(user(0x1000, Access::kWrite), -1);
+  EXPECT_EQ(mmu->entry({0x1000}, Privilege::kUser).physical_page, 0x9000u);
+}
+
+TEST_F(SoftMmuTest, PageFaultDropsTheCachedTranslation) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kU | kD);
+  ASSERT_EQ(user(0x1000, Access::kRead), -1);
+  ASSERT_EQ(user(0x1000, Access::kWrite), 7);
+  EXPECT_EQ(mmu->fast_read({0x1000}, 1, Privilege::kUser), nullptr);
+}
+
+TEST_F(SoftMmuTest, GlobalPagesOutliveCr3Loads) {
+  enable_paging(cr4::kPge);
+  set(kTable, 1, 0x5000 | kP | kW | kG);
+  set(kTable, 2, 0x6000 | kP | kW);
+  ASSERT_EQ(system(0x1000, Access::kRead), -1);
+  ASSERT_EQ(system(0x2000, Access::kRead), -1);
+  mmu->flush(false);
+  EXPECT_NE(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_EQ(mmu->fast_read({0x2000}, 1, Privilege::kSupervisor), nullptr);
+  mmu->flush(false);
+  EXPECT_NE(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
+  cpu.cr4 = 0;
+  mmu->control_registers_changed();
+  EXPECT_EQ(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
+}
+
+TEST_F(SoftMmuTest, GlobalBitIsIgnoredWithoutPge) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW | kG);
+  ASSERT_EQ(system(0x1000, Access::kRead), -1);
+  mmu->flush(false);
+  EXPECT_EQ(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
+}
+
+TEST_F(SoftMmuTest, LargePagesAndPse36) {
+  enable_paging(cr4::kPse);
+  set(kDirectory, 1, 0x800000 | kPs | kP | kW);
+  EXPECT_EQ(system(0x412345, Access::kWrite), -1);
+  EXPECT_EQ(physical(0x412345), 0x812000u);
+  EXPECT_EQ(get(kDirectory, 1) & (kA | kD), kA | kD);
+  set(kDirectory, 2, 0x0001e000 | kPs | kP);  // address bits 32 to 35
+  EXPECT_EQ(system(0x800000, Access::kRead), -1);
+  EXPECT_EQ(physical(0x800000), 0xf'0000'0000u);
+  set(kDirectory, 3, 0x00020000 | kPs | kP);
+  EXPECT_EQ(system(0xc00000, Access::kRead), 9) << "bit 17 is reserved with 36 address bits";
+}
+
+TEST_F(SoftMmuTest, PsBitWithoutPseIsATable) {
+  enable_paging();
+  set(kDirectory, 1, kTable | kPs | kP | kW);
+  set(kTable, 0x12, 0x9000 | kP);
+  EXPECT_EQ(system(0x412000, Access::kRead), -1);
+  EXPECT_EQ(physical(0x412000), 0x9000u);
+}
+
+TEST_F(SoftMmuTest, InvlpgInALargePageDropsAllOfIt) {
+  enable_paging(cr4::kPse);
+  set(kDirectory, 1, 0x800000 | kPs | kP | kW);
+  ASSERT_EQ(system(0x400000, Access::kRead), -1);
+  ASSERT_EQ(system(0x7ff000, Access::kRead), -1);
+  mmu->invalidate_page({0x555000});
+  EXPECT_EQ(mmu->fast_read({0x400000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_EQ(mmu->fast_read({0x7ff000}, 1, Privilege::kSupervisor), nullptr);
+}
+
+TEST_F(SoftMmuTest, PaeWithExecuteDisable) {
+  enable_pae();
+  const uint64_t kXd = uint64_t{1} << 63;
+  set64(kTable, 1, 0x5000 | kP | kU | kXd);
+  EXPECT_EQ(user(0x1000, Access::kRead), 0xd) << "XD is reserved without NXE";
+  cpu.msr.efer = efer::kNxe;
+  mmu->control_registers_changed();
+  EXPECT_EQ(user(0x1000, Access::kRead), -1);
+  EXPECT_EQ(user(0x1000, Access::kExecute), 0x15);
+  EXPECT_EQ(user(0x5000, Access::kExecute), 0x14);
+  EXPECT_EQ(user(0x4000'0000, Access::kRead), 4) << "PDPTE 1 is not present";
+}
+
+TEST_F(SoftMmuTest, PaeLargePageAndReservedBits) {
+  enable_pae();
+  set64(kDirectory, 1, 0xa00000 | kPs | kP | kW);
+  EXPECT_EQ(system(0x2abcde, Access::kRead), -1);
+  EXPECT_EQ(physical(0x2abcde), 0xaab000u);
+  set64(kDirectory, 2, 0xa02000 | kPs | kP | kW);
+  EXPECT_EQ(system(0x400000, Access::kRead), 9);
+  set64(kTable, 3, (uint64_t{1} << 36) | kP);
+  EXPECT_EQ(system(0x3000, Access::kWrite), 0xb);
+}
+
+TEST_F(SoftMmuTest, CodeMarksSendWritesTheSlowWay) {
+  CodeWatcher watcher;
+  memory->add_listener(watcher);
+  ASSERT_EQ(system(0x5000, Access::kWrite), -1);
+  ASSERT_NE(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
+  memory->mark_code({0x5000});
+  EXPECT_EQ(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_NE(mmu->fast_read({0x5000}, 1, Privilege::kSupervisor), nullptr);
+  ASSERT_EQ(system(0x5000, Access::kWrite), -1);
+  EXPECT_EQ(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
+  const uint32_t value = 0x11223344;
+  mmu->write_slow({0x5010}, Privilege::kSupervisor, &value, 4);
+  EXPECT_EQ(watcher.written.value, 0x5010u);
+  EXPECT_EQ(watcher.written_size, 4u);
+  EXPECT_EQ(memory->read_value<uint32_t>({0x5010}), value);
+  memory->clear_code_mark({0x5000});
+  ASSERT_EQ(system(0x5000, Access::kWrite), -1);
+  EXPECT_NE(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
+  memory->remove_listener(watcher);
+}
+
+TEST_F(SoftMmuTest, MmioIsSplitIntoPowersOfTwo) {
+  CountingRegion region;
+  memory->map_mmio({0xe0000000}, 0x1000, region, "mmio");
+  ASSERT_EQ(system(0xe0000010, Access::kWrite), -1);
+  EXPECT_EQ(mmu->fast_read({0xe0000010}, 4, Privilege::kSupervisor), nullptr);
+  EXPECT_EQ(mmu->fast_write({0xe0000010}, 4, Privilege::kSupervisor), nullptr);
+  uint32_t value = 0xdeadbeef;
+  mmu->write_slow({0xe0000010}, Privilege::kSupervisor, &value, 4);
+  EXPECT_EQ(region.last_offset, 0x10u);
+  EXPECT_EQ(region.last_value, 0xdeadbeefu);
+  uint8_t bytes[10] = {};
+  mmu->read_slow({0xe0000020}, Privilege::kSupervisor, bytes, 10);
+  EXPECT_EQ(region.last_offset, 0x28u);
+  EXPECT_EQ(region.last_size, 2u);
+  EXPECT_EQ(bytes[7], 0x88);
+  EXPECT_EQ(bytes[9], 0x22);
+}
+
+TEST_F(SoftMmuTest, A20AppliesToPhysicalAddresses) {
+  memory->set_a20(false);
+  ASSERT_EQ(system(0x100000, Access::kWrite), -1);
+  EXPECT_EQ(mmu->fast_write({0x100000}, 1, Privilege::kSupervisor), memory->ram().data());
+  memory->set_a20(true);
+  EXPECT_EQ(mmu->fast_write({0x100000}, 1, Privilege::kSupervisor), nullptr) << "layout changes flush";
+}
+
+TEST_F(SoftMmuTest, ProbeChangesNothing) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP);
+  EXPECT_EQ(mmu->probe({0x1234})->value, 0x5234u);
+  EXPECT_FALSE(mmu->probe({0x2000}).has_value());
+  EXPECT_EQ(get(kTable, 1) & kA, 0u);
+}
+
+}  // namespace
+}  // namespace vireo
