@@ -37,7 +37,7 @@ class Pit8254Counter {
   uint64_t next_event(uint64_t tick);
   static constexpr uint64_t kNever = ~uint64_t{0};
 
-  void reset(bool gate);
+  void reset(bool gate, uint64_t tick);
   void state(StateArchive& ar);
 
  private:
@@ -50,7 +50,7 @@ class Pit8254Counter {
   bool output_after(uint64_t elapsed) const;
   bool rose_between(uint64_t after, uint64_t until) const;
   void advance(uint64_t tick);
-  void count_written(uint64_t tick);
+  void schedule_load(uint64_t tick);
   void load_at(uint64_t tick);
   void stop(uint64_t tick);
   uint16_t current_value(uint64_t tick) const;
@@ -62,11 +62,12 @@ class Pit8254Counter {
   bool gate_ = true;
 
   uint32_t initial_count_ = 65536;  ///< count register
+  bool count_written_ = false;      ///< since the last control word
   bool null_count_ = true;          ///< written, but not yet loaded
   uint32_t loaded_count_ = 65536;   ///< what the counting element started from
   bool loaded_ = false;             ///< since the last control word
   bool running_ = false;
-  bool stopped_output_ = false;   ///< mode 0 and 4: output while the count is being rewritten
+  bool stopped_output_ = false;   ///< mode 0: the count is being rewritten, output low
   uint64_t origin_ = 0;           ///< while running: the tick at which the count was loaded
   uint64_t stopped_elapsed_ = 0;  ///< while not running
   uint64_t load_tick_ = kNever;   ///< when the count register goes to the counting element
