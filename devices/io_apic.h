@@ -45,7 +45,6 @@ class IoApic final : public Device, public IoRegion {
   uint8_t index_ = 0;
   uint32_t id_ = 0;
   uint32_t pin_levels_ = 0;
-  uint32_t edges_ = 0;  ///< edges that came while masked; delivered when unmasked
   std::array<uint64_t, kPins> redirection_{};
 };
 

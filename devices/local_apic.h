@@ -74,16 +74,20 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
   using VectorSet = std::array<uint32_t, 8>;
   enum Lvt : unsigned { kTimer, kThermal, kPerformance, kLint0, kLint1, kError, kLvtCount };
 
+  void reset_registers();
   uint32_t read_register(unsigned index);
   void write_register(unsigned index, uint32_t value);
   void write_lvt(Lvt entry, uint32_t value);
   void write_icr(uint32_t low);
   void end_interrupt();
+  /// Pin LINT0 or LINT1 went to `level`.
+  void lint_changed(Lvt entry, bool level);
   bool addressed_by(const ApicMessage& message) const;
   void accept_fixed(uint8_t vector, bool level_triggered);
   void report_error(uint32_t bit);
   bool software_enabled() const;
   bool extint_pending() const;
+  bool fixed_pending() const;
   uint8_t processor_priority() const;
   void update();
 

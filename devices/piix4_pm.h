@@ -17,9 +17,16 @@ namespace vireo {
 
 class Piix4Pm final : public Device, public PciFunction {
  public:
+  /// Which ISA ports the board has; the firmware's ACPI tables read it here.
+  struct IsaPorts {
+    bool com1;
+    bool com2;
+    bool lpt1;
+  };
   /// `sci` is the ISA IRQ 9 wire. `power_off` is called from the guest's write to PM1 control that asks for
   /// it.
-  Piix4Pm(Scheduler& scheduler, IoBus& ports, IrqLine sci, std::function<void()> power_off);
+  Piix4Pm(Scheduler& scheduler, IoBus& ports, IrqLine sci, std::function<void()> power_off,
+          IsaPorts isa_ports = {.com1 = true, .com2 = false, .lpt1 = false});
 
   /// The user pressed the power button: PWRBTN_STS, and an SCI if the guest enabled it.
   void press_power_button();
