@@ -39,22 +39,30 @@ class Hpet final : public Device, public IoRegion {
   struct TimerBlock {
     uint64_t config = 0;
     uint64_t comparator = 0;
-    uint64_t period = 0;  ///< last value written, for periodic mode
+    uint64_t period = 0;           ///< last value written, for periodic mode
+    bool high_sets_match = false;  ///< the low dword was written with "set value" on: so counts the high one
+    bool edge_high = false;  ///< edge mode: stays high, as the 8259 needs it, until just before the next edge
     std::unique_ptr<Timer> alarm;
     std::array<IrqLine, kWires> irq;
     void state(StateArchive& ar);
   };
 
   uint64_t read_quad(uint32_t offset) const;
+  /// `written_bits` are those of the quadword that the access covers.
   void write_quad(uint32_t offset, uint64_t value, uint64_t written_bits);
-  void write_timer(TimerBlock& timer, uint32_t offset, uint64_t value, uint64_t written_bits);
+  void write_timer_config(TimerBlock& timer, uint64_t value, uint64_t written_bits);
+  void write_comparator(TimerBlock& timer, uint64_t value, uint64_t written_bits);
 
   bool enabled() const { return (config_ & 1) != 0; }
   bool legacy() const { return (config_ & 2) != 0; }
   uint64_t counter() const;
+  void set_counter(uint64_t value);
+  static uint64_t width_mask(const TimerBlock& timer);
   void arm(TimerBlock& timer);
   void fired(unsigned index);
-  unsigned route(const TimerBlock& timer) const;
+  void interrupt(unsigned index);
+  /// The wire that timer `index` drives; 24 or more: none.
+  unsigned wire_of(unsigned index) const;
   void update_outputs();
 
   Scheduler& scheduler_;
