@@ -1,0 +1,20 @@
+# Assembles the option ROM SOURCE with NASM into BINARY such that its bytes sum to 0 (the source takes CHECKSUM from
+# the command line), and writes BINARY.inc, the bytes as a comma-separated list of C++ values.
+function(assemble checksum)
+  execute_process(COMMAND ${NASM} -f bin -Wall -Werror -DCHECKSUM=${checksum} -MD ${BINARY}.d -MT ${BINARY}
+                          -o ${BINARY} ${SOURCE}
+                  COMMAND_ERROR_IS_FATAL ANY)
+  file(READ ${BINARY} hex HEX)
+  set(hex ${hex} PARENT_SCOPE)
+endfunction()
+
+assemble(0)
+string(REGEX MATCHALL "[0-9a-f][0-9a-f]" bytes "${hex}")
+set(sum 0)
+foreach(byte ${bytes})
+  math(EXPR sum "(${sum} + 0x${byte}) & 255")
+endforeach()
+math(EXPR checksum "(256 - ${sum}) & 255")
+assemble(${checksum})
+string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," values "${hex}")
+file(WRITE ${BINARY}.inc "${values}\n")
