@@ -9,14 +9,10 @@
 
 #include "core/host_io.h"
 #include "devices/ide/ata_device.h"
+#include "devices/ide/disk_geometry.h"
+#include "devices/ide/identify.h"
 
 namespace vireo {
-
-struct DiskGeometry {
-  uint16_t cylinders;         ///< 1 to 16383
-  uint8_t heads;              ///< 1 to 16
-  uint8_t sectors_per_track;  ///< 1 to 63
-};
 
 struct AtaDiskOptions {
   std::string model = "VIREO HARDDISK";  ///< at most 40 ASCII characters
@@ -24,10 +20,6 @@ struct AtaDiskOptions {
   std::optional<DiskGeometry> geometry =
       {};  ///< as IDENTIFY tells it; default: from the partition table or the size
 };
-
-/// The geometry that IDENTIFY tells: the one that the first partition's end implies if it is a sensible one
-/// (disks moved from an old machine), else 16 heads of 63 sectors.
-DiskGeometry default_geometry(BlockBackend& medium);
 
 class AtaDisk final : public AtaDevice {
  public:
@@ -58,7 +50,8 @@ class AtaDisk final : public AtaDevice {
   void set_features();
   void set_multiple();
   void initialize_parameters();
-  void check_power(uint8_t power_mode);
+  void set_standby(bool standby);
+  void check_power();
   void read_native_max(bool ext);
   void flush();
   void seek();
@@ -71,6 +64,7 @@ class AtaDisk final : public AtaDevice {
   void fail_at(uint64_t lba, uint8_t error_bits);
   void read_block();
   unsigned block_sectors() const;
+  bool is_identify() const { return opcode() == 0xec; }
 
   std::unique_ptr<BlockBackend> medium_;
   AtaDiskOptions options_;
@@ -84,9 +78,10 @@ class AtaDisk final : public AtaDevice {
   uint32_t sectors_per_block_ = 1;
   bool writing_ = false;
 
-  uint8_t multiple_ = 0;     ///< SET MULTIPLE MODE; 0: off
-  uint8_t dma_mode_ = 0x22;  ///< SET FEATURES subcommand 3 value: 0x20 + multiword, 0x40 + ultra
+  uint8_t multiple_ = 0;                ///< SET MULTIPLE MODE; 0: off
+  uint8_t dma_mode_ = kDefaultDmaMode;  ///< SET FEATURES subcommand 3 value: 0x20 + multiword, 0x40 + ultra
   bool write_cache_ = true, look_ahead_ = true;
+  bool revert_on_reset_ = true;  ///< SET FEATURES CCh: a software reset restores the power-on settings
   bool standby_ = false, asleep_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/host_io.h"
 #include "devices/ide/ata_device.h"
@@ -28,6 +29,7 @@ class AtapiCdrom final : public AtaDevice {
   /// is false (the guest then hears of the request).
   std::unique_ptr<BlockBackend> eject(bool force);
   bool locked() const { return locked_; }
+  bool tray_open() const { return tray_open_; }
 
   void state(StateArchive& ar) override;
 
@@ -45,68 +47,91 @@ class AtapiCdrom final : public AtaDevice {
 
  private:
   enum class Step : uint8_t { kPacket, kDataIn };
+  enum class MediaEvent : uint8_t { kNone, kEjectRequest, kNewMedia, kRemoval };
   struct Sense {
-    uint8_t key, asc, ascq;
+    uint8_t key = 0, asc = 0, ascq = 0;
   };
   struct PacketCommand;
+  /// What READ CD can ask for of a mode 1 sector, as bits of the packet's byte 9.
+  struct SectorPart {
+    uint8_t bit;
+    uint16_t start, end;  ///< in the raw sector
+    static constexpr uint8_t kUserData = 0x10, kAllParts = 0xb8;
+    static const std::array<SectorPart, 4> kAll;
+  };
+
+  // Sense key, additional sense code and qualifier (INF-8090i, table of sense codes).
+  static constexpr Sense kNoDisc{2, 0x3a, 0x01}, kNoDiscTrayOpen{2, 0x3a, 0x02};
+  static constexpr Sense kUnreadable{3, 0x11, 0x00};
+  static constexpr Sense kInvalidCommand{5, 0x20, 0x00}, kLbaOutOfRange{5, 0x21, 0x00},
+      kInvalidField{5, 0x24, 0x00}, kIncompatibleMedium{5, 0x30, 0x00}, kSavingNotSupported{5, 0x39, 0x00},
+      kRemovalPrevented{5, 0x53, 0x02}, kIllegalMode{5, 0x64, 0x00};
+  static constexpr Sense kMediumChanged{6, 0x28, 0x00}, kPowerOn{6, 0x29, 0x00};
 
   // --- task file commands and the PACKET protocol (atapi_cdrom.cpp)
+  void packet();
   void identify_packet();
-  void run_packet();
+  void set_features();
   void send_data();
+  void send_block();
+  bool take_data(std::span<uint8_t> out);
+  bool next_sector();
   void packet_done();
   void packet_failed(Sense sense);
-  bool fill_from_disc();
 
-  // --- packet commands (atapi_commands.cpp); each ends in reply(), read_sectors(), packet_done(),
+  // --- packet commands (atapi_commands.cpp); each ends in reply(), read_sectors(), packet_done() or
   // packet_failed()
   static const PacketCommand* find_packet_command(uint8_t opcode);
+  void run_packet();
   void reply(std::span<const uint8_t> bytes, size_t allocation_length);
+  /// `layout` is made of SectorPart bits.
   void read_sectors(uint32_t lba, uint32_t count, uint8_t layout);
-  void test_unit_ready();
   void request_sense();
   void inquiry();
+  void start_stop();
+  void prevent_allow();
+  void mechanism_status();
+  void get_event_status();
+  void get_configuration();
+  void mode_sense_6();
+  void mode_sense_10();
+  void mode_sense(size_t header_bytes, size_t allocation_length);
   void read_capacity();
   void read_10();
   void read_12();
   void read_cd();
   void read_cd_msf();
+  void read_cd_range(uint32_t lba, uint32_t count);
+  void seek();
+  void read_header();
   void read_toc();
   void read_subchannel();
-  void mode_sense_6();
-  void mode_sense_10();
-  void mechanism_status();
-  void get_event_status();
-  void get_configuration();
-  void prevent_allow();
-  void start_stop();
-  void seek();
   void read_disc_info();
   void read_track_info();
+  void read_dvd_structure();
   void no_audio();
-  void mode_sense(size_t header_bytes, size_t allocation_length);
 
   bool disc_present() const { return medium_ != nullptr && !tray_open_; }
   uint32_t disc_sectors() const;
-  Sense no_disc() const;
 
   std::unique_ptr<BlockBackend> medium_;
   std::string serial_;
 
   std::array<uint8_t, 12> packet_{};
-  bool dma_ = false;  ///< FEATURES bit 0 of the running PACKET
+  bool dma_ = false;         ///< FEATURES bit 0 of the running PACKET
+  uint32_t byte_limit_ = 2;  ///< most bytes of a PIO block
   Step step_ = Step::kPacket;
-  std::vector<uint8_t> data_;  ///< reply not yet sent
+  std::vector<uint8_t> data_;  ///< made ready for the host: a reply, or the current sector
   size_t data_position_ = 0;
   uint32_t lba_ = 0, sectors_left_ = 0;
-  uint8_t layout_ = 0;       ///< READ CD byte 9: which parts of a sector; 0x10 is user data alone
+  uint8_t layout_ = 0;
   uint32_t bytes_left_ = 0;  ///< of the whole reply
 
-  Sense sense_{};
-  Sense unit_attention_{};   ///< reported before the next command that cares; key 0: none
-  uint8_t media_event_ = 0;  ///< for GET EVENT STATUS NOTIFICATION
+  Sense sense_;
+  Sense unit_attention_;  ///< reported before the next command that cares; key 0: none
+  MediaEvent media_event_ = MediaEvent::kNone;
   bool tray_open_ = false, locked_ = false;
-  uint8_t dma_mode_ = 0x22;
+  uint8_t dma_mode_;
 };
 
 }  // namespace vireo

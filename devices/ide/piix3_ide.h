@@ -45,6 +45,7 @@ class Piix3Ide final : public Device, public PciFunction {
   void write_bus_master(uint32_t offset, unsigned size, uint64_t value);
   void update_decode();
 
+  std::array<IrqLine, 2> irqs_;
   std::array<std::unique_ptr<BusMasterIde>, 2> bus_masters_;
   std::array<std::unique_ptr<IdeChannel>, 2> channels_;
   MemberRegion<Piix3Ide, &Piix3Ide::read_bus_master, &Piix3Ide::write_bus_master> bus_master_region_{*this};
