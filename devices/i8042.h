@@ -68,8 +68,8 @@ class I8042 final : public Device {
   bool output_is_aux_ = false;
   bool system_flag_ = false;
   bool last_write_was_command_ = false;
-  uint8_t pending_command_ = 0;    ///< waits for its data byte
-  uint8_t polled_input_bits_ = 0;  ///< status bits 4 to 7 while command C1 or C2 is in force
+  uint8_t pending_command_ = 0;  ///< waits for its data byte
+  uint8_t polled_input_ = 0;     ///< status bits 4 to 7 while command C1 or C2 is in force
   bool translating_break_ = false;
   struct Answer {
     uint8_t byte;

@@ -22,7 +22,7 @@ class Ps2Keyboard final : public Device, public Ps2Port, public KeyboardSink {
 
   /// KeyboardSink. Repeats (down while down) from the host are dropped: the keyboard has its own.
   void key(HidKey key, bool down) override;
-  bool ready() const override { return output_.size() + kLongestKey <= kBufferSize; }
+  bool ready() const override { return waiting_events() + kLongestKey <= kBufferSize; }
 
   /// Ps2Port.
   void receive(uint8_t byte) override;
@@ -43,14 +43,17 @@ class Ps2Keyboard final : public Device, public Ps2Port, public KeyboardSink {
 
   void command(uint8_t byte);
   void parameter(uint8_t byte);
-  void answer(uint8_t byte);
   void set_defaults();
-  void set_all_key_types(KeyType type);
+  KeyType key_type(HidKey key) const;
   void send_key(HidKey key, bool down);
+  /// Set 2 bytes with their prefixes; sent in set 1 if that is selected. All or an overrun code.
   void send_sequence(std::span<const uint8_t> set2_bytes);
   void start_typematic(HidKey key);
+  void stop_typematic();
   void repeat();
-  bool is_down(HidKey key) const { return down_[key]; }
+  bool shift_down() const;
+  bool ctrl_down() const;
+  bool alt_down() const;
 
   Timer typematic_timer_;
   std::bitset<256> down_;  ///< by HID usage

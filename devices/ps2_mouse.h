@@ -43,9 +43,10 @@ class Ps2Mouse final : public Device, public Ps2Port, public MouseSink {
   void set_defaults();
   void note_sample_rate(uint8_t rate);
   void send_status();
-  bool report_due() const;
-  /// Takes what one report can carry off the oldest motion and sends it.
-  void send_report();
+  bool motion_waiting() const;
+  /// Takes what one report can carry off the oldest motion.
+  std::array<uint8_t, 4> take_report();
+  size_t report_size() const { return id_ == 0 ? 3 : 4; }
   void report_or_wait();
   void output_taken() override { report_or_wait(); }
 
@@ -63,7 +64,6 @@ class Ps2Mouse final : public Device, public Ps2Port, public MouseSink {
   bool remote_ = false;
   bool wrap_ = false;
   uint8_t pending_command_ = 0;
-  uint8_t last_sent_ = 0;
 };
 
 }  // namespace vireo

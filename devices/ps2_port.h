@@ -7,6 +7,8 @@
 #include <functional>
 #include <utility>
 
+#include "core/state_archive.h"
+
 namespace vireo {
 
 class Ps2Port {
@@ -15,28 +17,49 @@ class Ps2Port {
   /// A byte from the host.
   virtual void receive(uint8_t byte) = 0;
 
-  bool has_output() const { return !output_.empty(); }
-  /// The next byte to the host; there is one (has_output).
+  bool has_output() const { return !answers_.empty() || !events_.empty(); }
+  /// The next byte to the host; there is one (has_output). Answers to commands overtake events.
   uint8_t take_output() {
-    const uint8_t byte = output_.front();
-    output_.pop_front();
+    std::deque<uint8_t>& queue = answers_.empty() ? events_ : answers_;
+    last_output_ = queue.front();
+    queue.pop_front();
     output_taken();
-    return byte;
+    return last_output_;
   }
   /// Called when output appears.
   void set_output_hook(std::function<void()> hook) { output_hook_ = std::move(hook); }
 
  protected:
-  void send(uint8_t byte) {
-    output_.push_back(byte);
+  void answer(uint8_t byte) {
+    answers_.push_back(byte);
     if (output_hook_) output_hook_();
   }
+  void send_event(uint8_t byte) {
+    events_.push_back(byte);
+    if (output_hook_) output_hook_();
+  }
+  size_t waiting_events() const { return events_.size(); }
+  uint8_t last_event() const { return events_.back(); }
+  void drop_events() { events_.clear(); }
+  void drop_output() {
+    answers_.clear();
+    events_.clear();
+  }
+  /// The byte that the host got last.
+  uint8_t last_output() const { return last_output_; }
   /// A byte went to the host; there may be room for more.
   virtual void output_taken() {}
 
-  std::deque<uint8_t> output_;
+  void port_state(StateArchive& ar) {
+    ar.field("answers", answers_);
+    ar.field("events", events_);
+    ar.field("last_output", last_output_);
+  }
 
  private:
+  std::deque<uint8_t> answers_;
+  std::deque<uint8_t> events_;
+  uint8_t last_output_ = 0;
   std::function<void()> output_hook_;
 };
 
