@@ -68,7 +68,8 @@ class Dma8237Pair final : public Device {
   IoRegion& second_ports() { return second_ports_; }  ///< 32 ports at 0xc0, channels 4 to 7
   IoRegion& page_ports() { return page_ports_; }      ///< 16 ports at 0x80
 
-  /// Channel 0 to 3 or 5 to 7, as the device on it sees it. Addresses without RAM swallow writes and read as ones.
+  /// Channel 0 to 3 or 5 to 7, as the device on it sees it. Addresses without RAM swallow writes and read as
+  /// ones.
   DmaChannel& channel(unsigned n);
   /// Shows the device's request in the status register; transfers do not need it.
   void set_dreq(unsigned n, bool level);

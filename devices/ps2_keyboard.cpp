@@ -34,8 +34,7 @@ Ps2Keyboard::Ps2Keyboard(Scheduler& scheduler) : typematic_timer_(scheduler, [th
   set_defaults();
 }
 
-// --- keys
-// ---------------------------------------------------------------------------------------------------
+// --- keys ---------------------------------------------------------------------------------------
 
 bool Ps2Keyboard::shift_down() const {
   return down_[kLeftShift] || down_[kRightShift];
@@ -124,8 +123,7 @@ void Ps2Keyboard::send_sequence(std::span<const uint8_t> set2_bytes) {
   }
 }
 
-// --- typematic
-// ----------------------------------------------------------------------------------------------
+// --- typematic ----------------------------------------------------------------------------------
 
 void Ps2Keyboard::start_typematic(HidKey key) {
   repeating_ = key;
@@ -145,8 +143,7 @@ void Ps2Keyboard::repeat() {
   typematic_timer_.arm_after(period);
 }
 
-// --- commands
-// -----------------------------------------------------------------------------------------------
+// --- commands -----------------------------------------------------------------------------------
 
 void Ps2Keyboard::set_defaults() {
   scan_set_ = 2;
@@ -271,8 +268,7 @@ void Ps2Keyboard::parameter(uint8_t byte) {
   answer(kAck);
 }
 
-// --- device
-// -------------------------------------------------------------------------------------------------
+// --- device -------------------------------------------------------------------------------------
 
 void Ps2Keyboard::reset() {
   drop_output();

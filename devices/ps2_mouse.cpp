@@ -39,8 +39,7 @@ int scale_2_to_1(int motion) {
 Ps2Mouse::Ps2Mouse(Scheduler& scheduler)
     : scheduler_(scheduler), report_timer_(scheduler, [this] { report_or_wait(); }), motions_{{}} {}
 
-// --- motion
-// -------------------------------------------------------------------------------------------------
+// --- motion -------------------------------------------------------------------------------------
 
 void Ps2Mouse::move(int dx, int dy, int dz, unsigned buttons) {
   if (!reporting_ && !remote_) {
@@ -48,8 +47,9 @@ void Ps2Mouse::move(int dx, int dy, int dz, unsigned buttons) {
     reported_buttons_ = buttons;
     return;
   }
-  if (motions_.back().buttons != buttons && motions_.size() < kMostMotions)
+  if (motions_.back().buttons != buttons && motion_waiting() && motions_.size() < kMostMotions) {
     motions_.push_back({0, 0, 0, buttons});
+  }
   Motion& motion = motions_.back();
   motion.buttons = buttons;
   // Saturating: a guest that does not listen must not see the pointer fly when it wakes up.
@@ -99,8 +99,7 @@ void Ps2Mouse::report_or_wait() {
   for (size_t i = 0; i < report_size(); ++i) send_event(report[i]);
 }
 
-// --- commands
-// -----------------------------------------------------------------------------------------------
+// --- commands -----------------------------------------------------------------------------------
 
 void Ps2Mouse::set_defaults() {
   sample_rate_ = 100;
@@ -223,8 +222,7 @@ void Ps2Mouse::send_status() {
   answer(sample_rate_);
 }
 
-// --- device
-// -------------------------------------------------------------------------------------------------
+// --- device -------------------------------------------------------------------------------------
 
 void Ps2Mouse::reset() {
   drop_output();

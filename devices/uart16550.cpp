@@ -63,8 +63,7 @@ Uart16550::~Uart16550() {
   backend_.set_input_hook(nullptr);
 }
 
-// --- reception
-// ----------------------------------------------------------------------------------------------
+// --- reception ----------------------------------------------------------------------------------
 
 VirtualNs Uart16550::frame_ns() const {
   const unsigned half_bits =
@@ -127,8 +126,7 @@ void Uart16550::clear_receiver() {
   schedule_reception();
 }
 
-// --- registers
-// ----------------------------------------------------------------------------------------------
+// --- registers ----------------------------------------------------------------------------------
 
 uint8_t Uart16550::read_port(uint32_t offset) {
   const bool divisor_access = lcr_ & kLcrDivisorAccess;
@@ -279,8 +277,7 @@ void Uart16550::write_mcr(uint8_t value) {
   schedule_reception();
 }
 
-// --- modem lines and interrupt
-// ------------------------------------------------------------------------------
+// --- modem lines and interrupt ------------------------------------------------------------------
 
 uint8_t Uart16550::modem_inputs() const {
   if (!loopback()) return modem_lines_;
