@@ -73,8 +73,7 @@ GuestMemory::~GuestMemory() {
   close(memfd_);
 }
 
-// --- layout
-// ----------------------------------------------------------------------------------------------------
+// --- layout --------------------------------------------------------------------------------------
 
 void GuestMemory::add_range(Range range) {
   CHECK(range.size > 0 && page_aligned(range.start) && page_aligned(range.size));
@@ -184,8 +183,7 @@ uint8_t* GuestMemory::code_mark_of_ram(const uint8_t* host) const {
   return code_marks_.get() + static_cast<size_t>(host - ram_) / kPageSize;
 }
 
-// --- accesses
-// --------------------------------------------------------------------------------------------------
+// --- accesses ------------------------------------------------------------------------------------
 
 bool GuestMemory::read(Gpa address, std::span<uint8_t> out) const {
   bool backed = true;
@@ -246,17 +244,19 @@ void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
   }
 }
 
-// --- code marks
-// ------------------------------------------------------------------------------------------------
+// --- code marks ----------------------------------------------------------------------------------
 
 void GuestMemory::mark_code(Gpa address, uint8_t owner) {
-  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it.
+  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it; code in
+  // write-protected shadow RAM can, after the protection is lifted.
   const Page p = page(address);
-  if (p.code_mark == nullptr || p.read < ram_ || p.read >= ram_ + ram_bytes_) return;
+  const bool read_from_rom = p.write != nullptr && p.write != p.read;
+  if (p.code_mark == nullptr || read_from_rom) return;
   const bool first = *p.code_mark == 0;
   *p.code_mark |= owner;
   if (!first) return;
-  for (MemoryListener* listener : listeners_) listener->on_code_marked({address.value & a20_mask_ & ~kPageMask});
+  for (MemoryListener* listener : listeners_)
+    listener->on_code_marked({address.value & a20_mask_ & ~kPageMask});
 }
 
 void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {

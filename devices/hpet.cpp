@@ -104,8 +104,7 @@ void Hpet::state(StateArchive& ar) {
   ar.field("rtc_level", rtc_level_);
 }
 
-// --- counter and alarms
-// ----------------------------------------------------------------------------------------
+// --- counter and alarms --------------------------------------------------------------------------
 
 uint64_t Hpet::counter() const {
   return enabled() ? counter_base_ + static_cast<uint64_t>(scheduler_.now() / kNsPerTick) : counter_base_;
@@ -173,8 +172,7 @@ void Hpet::update_outputs() {
   }
 }
 
-// --- registers
-// -------------------------------------------------------------------------------------------------
+// --- registers -----------------------------------------------------------------------------------
 
 uint64_t Hpet::read_quad(uint32_t offset) const {
   if (offset >= kFirstTimer) {

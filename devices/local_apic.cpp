@@ -136,8 +136,7 @@ void LocalApic::state(StateArchive& ar) {
   if (ar.loading()) update();
 }
 
-// --- the CPU's side
-// --------------------------------------------------------------------------------------------
+// --- the CPU's side ------------------------------------------------------------------------------
 
 void LocalApic::set_base(uint64_t value) {
   const bool was_enabled = enabled();
@@ -194,8 +193,7 @@ uint8_t LocalApic::acknowledge() {
   return static_cast<uint8_t>(spurious_);
 }
 
-// --- interrupts coming in
-// --------------------------------------------------------------------------------------
+// --- interrupts coming in ------------------------------------------------------------------------
 
 void LocalApic::set_lint0(bool level) {
   if (level != lint0_) lint_changed(kLint0, lint0_ = level);
@@ -295,8 +293,7 @@ void LocalApic::report_error(uint32_t bit) {
   }
 }
 
-// --- registers
-// -------------------------------------------------------------------------------------------------
+// --- registers -----------------------------------------------------------------------------------
 
 uint64_t LocalApic::read(uint32_t offset, unsigned) {
   // Registers are the first dword of each 16 bytes.
@@ -453,8 +450,7 @@ void LocalApic::write_icr(uint32_t low) {
   receive(message);
 }
 
-// --- timer
-// -----------------------------------------------------------------------------------------------------
+// --- timer ---------------------------------------------------------------------------------------
 
 unsigned LocalApic::timer_divider() const {
   const unsigned code = (timer_divide_ & 3) | (timer_divide_ >> 1 & 4);

@@ -147,8 +147,7 @@ void Piix4Pm::place(Window& window, bool enabled, uint16_t base, IoRegion& regio
   window.mapped_at = base;
 }
 
-// --- PM1 and the timer
-// -----------------------------------------------------------------------------------------
+// --- PM1 and the timer ---------------------------------------------------------------------------
 
 uint64_t Piix4Pm::pm_timer() const {
   return muldiv64(static_cast<uint64_t>(scheduler_.now()), kPmTimerHz, kNsPerSecond);
@@ -248,8 +247,7 @@ void Piix4Pm::write_pm_byte(uint32_t offset, uint8_t value) {
   }
 }
 
-// --- APM, GPE0, hot-plug, SMBus
-// --------------------------------------------------------------------------------
+// --- APM, GPE0, hot-plug, SMBus ------------------------------------------------------------------
 
 uint64_t Piix4Pm::read_apm(uint32_t offset, unsigned size) {
   const uint64_t both = apm_control_ | apm_status_ << 8;

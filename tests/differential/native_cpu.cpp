@@ -1,0 +1,327 @@
+#include "tests/differential/native_cpu.h"
+
+#include <asm/ldt.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/check.h"
+#include "tests/differential/arena.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+extern "C" {
+// Shared with the entry stub. Selectors are in SegReg's order; CS and SS go through the signal frame.
+[[gnu::visibility("hidden")]] uint16_t vireo_diff_selectors[6];
+[[gnu::visibility("hidden")]] uint64_t vireo_diff_fs_base;
+[[gnu::visibility(
+    "hidden")]] uint64_t vireo_diff_kept_flags;  ///< NT and ID, which sigreturn does not restore
+[[gnu::visibility("hidden")]] uint8_t vireo_diff_to_harness;
+[[gnu::visibility("hidden")]] void vireo_diff_signal(int, siginfo_t*, void*);
+[[gnu::visibility("hidden")]] void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context);
+}
+
+// The stub: clear AC and NT; note the selectors; give the thread its FS base (TLS) back; handle; load the
+// selectors that go with the context that sigreturn will load.
+asm(R"(
+    .text
+    .hidden vireo_diff_signal
+    .globl vireo_diff_signal
+vireo_diff_signal:
+    pushq %rbx
+    pushq %rbp
+    pushq %r12
+    pushfq
+    andl $~0x44000, (%rsp)
+    popfq
+    movl %edi, %ebx
+    movq %rsi, %rbp
+    movq %rdx, %r12
+    movw %es, vireo_diff_selectors(%rip)
+    movw %ds, vireo_diff_selectors+6(%rip)
+    movw %fs, vireo_diff_selectors+8(%rip)
+    movw %gs, vireo_diff_selectors+10(%rip)
+    movl $158, %eax                          # arch_prctl(ARCH_SET_FS, base)
+    movl $0x1002, %edi
+    movq vireo_diff_fs_base(%rip), %rsi
+    syscall
+    movl %ebx, %edi
+    movq %rbp, %rsi
+    movq %r12, %rdx
+    call vireo_diff_handle
+    movw vireo_diff_selectors(%rip), %es
+    movw vireo_diff_selectors+6(%rip), %ds
+    movw vireo_diff_selectors+10(%rip), %gs
+    cmpb $0, vireo_diff_to_harness(%rip)
+    jne 1f
+    movw vireo_diff_selectors+8(%rip), %fs
+1:  popq %r12
+    popq %rbp
+    popq %rbx
+    pushfq
+    andl $~0x204000, (%rsp)
+    movq vireo_diff_kept_flags(%rip), %rax
+    orq %rax, (%rsp)
+    popfq
+    ret
+)");
+
+namespace vireo::diff {
+namespace {
+
+enum class Phase : uint8_t { kIdle, kEntering, kRunning };
+
+constexpr uint64_t kKeptFlags = rflags::kNt | rflags::kId;
+constexpr int kSignals[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGALRM};
+
+/// Bytes of the FXSAVE image that the CPU defines; the kernel keeps its own data after them.
+constexpr size_t kFxDefined = 416;
+constexpr size_t kXstateBvOffset = 512;
+
+volatile Phase phase = Phase::kIdle;
+const CpuImage* entering = nullptr;
+unsigned instruction_length = 0;
+uint32_t instruction_eip = 0;
+Outcome* outcome = nullptr;
+uint64_t run_serial = 0;
+uint64_t alarmed_serial = 0;
+
+gregset_t harness_registers;
+uint8_t harness_fx[kFxDefined];
+uint16_t harness_selectors[6];
+
+void load_fx(ucontext_t* context, const void* image) {
+  auto* area = reinterpret_cast<uint8_t*>(context->uc_mcontext.fpregs);
+  std::memcpy(area, image, kFxDefined);
+  // The frame is an XSAVE area: x87 and SSE must be marked as not in their initial state. The upper halves of
+  // the vector registers go back to theirs.
+  uint64_t components = 3;
+  std::memcpy(area + kXstateBvOffset, &components, sizeof components);
+}
+
+uint16_t frame_selector(const ucontext_t* context, unsigned shift) {
+  return static_cast<uint16_t>(static_cast<uint64_t>(context->uc_mcontext.gregs[REG_CSGSFS]) >> shift);
+}
+
+void enter(ucontext_t* context) {
+  greg_t* regs = context->uc_mcontext.gregs;
+  std::memcpy(harness_registers, regs, sizeof harness_registers);
+  std::memcpy(harness_fx, context->uc_mcontext.fpregs, kFxDefined);
+  std::memcpy(harness_selectors, vireo_diff_selectors, sizeof harness_selectors);
+
+  const CpuImage& in = *entering;
+  constexpr int kOrder[8] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI};
+  for (unsigned i = 0; i < 8; i++) regs[kOrder[i]] = in.gpr[i];
+  for (int r = REG_R8; r <= REG_R15; r++) regs[r] = 0;
+  regs[REG_RIP] = in.eip;
+  regs[REG_EFL] = in.eflags;
+  regs[REG_CSGSFS] = static_cast<greg_t>(in.segment(SegReg::kCs) | uint64_t{in.segment(SegReg::kSs)} << 48);
+  std::memcpy(vireo_diff_selectors, in.selector.data(), sizeof vireo_diff_selectors);
+  load_fx(context, &in.fx);
+  vireo_diff_kept_flags = in.eflags & kKeptFlags;
+  vireo_diff_to_harness = 0;
+  phase = Phase::kRunning;
+}
+
+void classify(Outcome& out, uint32_t trap, uint32_t error, uint64_t cr2) {
+  CpuImage& after = out.after;
+  const uint32_t advanced = after.eip - instruction_eip;
+  out.kind = Outcome::Kind::kException;
+  out.vector = static_cast<uint8_t>(trap);
+  constexpr uint32_t kBreakpoint = 3, kOverflow = 4, kPageFault = 14;
+  if (trap == kBreakpoint) {
+    // INT3 within the instruction is the instruction itself; any other is the filling.
+    if (advanced >= 1 && advanced <= instruction_length) return;
+    after.eip -= 1;
+    out.kind = Outcome::Kind::kCompleted;
+  } else if (trap == kOverflow || trap == 1) {
+    return;  // INTO and INT1: traps, EIP is behind them
+  } else if (advanced != 0) {
+    out.kind = Outcome::Kind::kCompleted;  // and there is no code where it went
+  } else {
+    out.error_code = error;
+    if (trap == kPageFault) out.cr2 = static_cast<uint32_t>(cr2);
+  }
+  if (out.kind == Outcome::Kind::kCompleted) out.vector = 0;
+}
+
+void leave(int signal, ucontext_t* context) {
+  greg_t* regs = context->uc_mcontext.gregs;
+  Outcome& out = *outcome;
+  constexpr int kOrder[8] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI};
+  for (unsigned i = 0; i < 8; i++) out.after.gpr[i] = static_cast<uint32_t>(regs[kOrder[i]]);
+  out.after.eip = static_cast<uint32_t>(regs[REG_RIP]);
+  out.after.eflags = static_cast<uint32_t>(regs[REG_EFL]);
+  std::memcpy(out.after.selector.data(), vireo_diff_selectors, sizeof vireo_diff_selectors);
+  out.after.segment(SegReg::kCs) = frame_selector(context, 0);
+  out.after.segment(SegReg::kSs) = frame_selector(context, 48);
+  std::memset(&out.after.fx, 0, sizeof out.after.fx);
+  std::memcpy(&out.after.fx, context->uc_mcontext.fpregs, kFxDefined);
+  if (signal == SIGALRM) {
+    out.kind = Outcome::Kind::kHung;
+  } else {
+    classify(out, static_cast<uint32_t>(regs[REG_TRAPNO]), static_cast<uint32_t>(regs[REG_ERR]),
+             static_cast<uint64_t>(regs[REG_CR2]));
+  }
+
+  std::memcpy(regs, harness_registers, sizeof harness_registers);
+  std::memcpy(vireo_diff_selectors, harness_selectors, sizeof harness_selectors);
+  load_fx(context, harness_fx);
+  vireo_diff_kept_flags = static_cast<uint64_t>(regs[REG_EFL]) & kKeptFlags;
+  vireo_diff_to_harness = 1;
+  phase = Phase::kIdle;
+}
+
+Error cannot(const char* what) {
+  return Error{
+      fmt::format("this host cannot run the differential test: {} failed ({})", what, std::strerror(errno)),
+      ExitStatus::kHostCannot};
+}
+
+bool write_ldt(unsigned index) {
+  const LdtEntry& entry = kLdt[index];
+  user_desc descriptor{};
+  descriptor.entry_number = index;
+  descriptor.base_addr = entry.base;
+  descriptor.limit = entry.limit;
+  descriptor.seg_32bit = entry.big;
+  descriptor.contents = entry.contents;
+  descriptor.read_exec_only = entry.read_or_execute_only;
+  descriptor.limit_in_pages = entry.pages;
+  descriptor.seg_not_present = !entry.present;
+  descriptor.useable = entry.available;
+  return syscall(SYS_modify_ldt, 0x11, &descriptor, sizeof descriptor) == 0;
+}
+
+int protection(Rights rights) {
+  switch (rights) {
+    case Rights::kReadWrite:
+      return PROT_READ | PROT_WRITE;
+    case Rights::kReadExecute:
+      return PROT_READ | PROT_EXEC;
+    default:
+      return PROT_READ;
+  }
+}
+
+Result<uint8_t*> map_memory() {
+  const int fd = memfd_create("vireo-differential", MFD_CLOEXEC);
+  if (fd < 0) return cannot("memfd_create");
+  if (ftruncate(fd, kMemoryBytes) != 0) return cannot("ftruncate");
+  // Populated and locked: the kernel must never have to fault a page in, or #PF error codes would tell of it.
+  void* alias = mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+  if (alias == MAP_FAILED) return cannot("mmap");
+  std::memset(alias, 0, kMemoryBytes);
+  for (uint32_t page = 0; page < kPages; page++) {
+    if (kPageRights[page] == Rights::kNone) continue;
+    void* at = reinterpret_cast<void*>(uintptr_t{page_address(page)});
+    if (mmap(at, kPage, protection(kPageRights[page]), MAP_SHARED | MAP_POPULATE | MAP_FIXED_NOREPLACE, fd,
+             page * kPage) != at) {
+      return cannot("mmap at a fixed address below 4 GiB");
+    }
+    (void)mlock(at, kPage);
+  }
+  close(fd);
+  return static_cast<uint8_t*>(alias);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
+  CHECK(outcome == nullptr);  // signal handlers are the process's
+  auto memory = map_memory();
+  if (!memory) return memory.error();
+  for (unsigned i = 1; i < kLdt.size(); i++) {
+    if (!write_ldt(i)) return cannot("modify_ldt");
+  }
+
+  // The limit of the CPU-number segment must not change under us.
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(static_cast<unsigned>(sched_getcpu()), &cpus);
+  (void)sched_setaffinity(0, sizeof cpus, &cpus);
+
+  static std::array<uint8_t, 256 * 1024> stack;
+  stack_t alternate{};
+  alternate.ss_sp = stack.data();
+  alternate.ss_size = stack.size();
+  if (sigaltstack(&alternate, nullptr) != 0) return cannot("sigaltstack");
+  if (syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &vireo_diff_fs_base) != 0)
+    return cannot("arch_prctl");
+  for (int signal : kSignals) {
+    struct sigaction action {};
+    action.sa_sigaction = vireo_diff_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    for (int other : kSignals) sigaddset(&action.sa_mask, other);
+    if (sigaction(signal, &action, nullptr) != 0) return cannot("sigaction");
+  }
+  const itimerval tick{{0, 500'000}, {0, 500'000}};
+  if (setitimer(ITIMER_REAL, &tick, nullptr) != 0) return cannot("setitimer");
+
+  std::unique_ptr<NativeCpu> cpu(new NativeCpu);
+  cpu->memory_ = memory.value();
+  cpu->memory_bytes_ = kMemoryBytes;
+  asm("lsl %1, %0" : "=r"(cpu->cpu_number_limit_) : "r"(uint32_t{kCpuNumber}) : "cc");
+  return cpu;
+}
+
+NativeCpu::~NativeCpu() {
+  const itimerval off{};
+  setitimer(ITIMER_REAL, &off, nullptr);
+  for (int number : kSignals) ::signal(number, SIG_DFL);
+  for (uint32_t page = 0; page < kPages; page++) {
+    if (kPageRights[page] != Rights::kNone)
+      munmap(reinterpret_cast<void*>(uintptr_t{page_address(page)}), kPage);
+  }
+  munmap(memory_, memory_bytes_);
+  outcome = nullptr;
+}
+
+// Not inlined: whatever the compiler keeps in vector registers is given up by the call.
+[[gnu::noinline]] Outcome NativeCpu::run(const CpuImage& before, unsigned length) {
+  Outcome result;
+  outcome = &result;
+  entering = &before;
+  instruction_length = length;
+  instruction_eip = before.eip;
+  run_serial++;
+  phase = Phase::kEntering;
+  asm volatile("int3" ::: "memory", "cc");
+  CHECK(phase == Phase::kIdle);
+  return result;
+}
+
+}  // namespace vireo::diff
+
+void vireo_diff_handle(int signal, siginfo_t*, ucontext_t* context) {
+  using namespace vireo::diff;
+  // By default back to where we came from.
+  const bool from_harness = phase != Phase::kRunning;
+  vireo_diff_to_harness = from_harness;
+  vireo_diff_kept_flags = static_cast<uint64_t>(context->uc_mcontext.gregs[REG_EFL]) & kKeptFlags;
+  if (signal == SIGALRM) {
+    if (from_harness) return;
+    if (alarmed_serial != run_serial) {
+      alarmed_serial = run_serial;
+      return;
+    }
+  }
+  if (phase == Phase::kRunning) {
+    leave(signal, context);
+  } else if (phase == Phase::kEntering && signal == SIGTRAP) {
+    enter(context);
+  } else {
+    ::signal(signal, SIG_DFL);  // a bug of the test program: die of it
+  }
+}

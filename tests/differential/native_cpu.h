@@ -1,0 +1,48 @@
+// The oracle: runs one 16- or 32-bit user-mode instruction on the host CPU, inside this 64-bit process.
+//
+// A run is two signals. INT3 in run() enters the handler, which puts the case's registers, x87/SSE state, CS,
+// SS and EIP into the signal frame and lets sigreturn load them: the CPU is then in compatibility mode (CS
+// 0x23 or a code segment of the LDT). What ends the run is the INT3 that fills the code pages, the
+// instruction's own exception, or the fault of fetching from where it jumped to; that signal's handler copies
+// the state out of its frame and puts run()'s own registers back.
+//
+// Loading FS in 32-bit code destroys the thread's FS base (its TLS), so the handler's entry stub restores it
+// before any C++ code runs. One NativeCpu per process, used by one thread; signals SIGTRAP, SIGSEGV, SIGBUS,
+// SIGFPE, SIGILL and SIGALRM belong to it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "core/result.h"
+#include "tests/differential/cpu_image.h"
+
+namespace vireo::diff {
+
+class NativeCpu {
+ public:
+  /// Fails where the host cannot run 16- and 32-bit code in a 64-bit process.
+  static Result<std::unique_ptr<NativeCpu>> create();
+  ~NativeCpu();
+  NativeCpu(const NativeCpu&) = delete;
+  NativeCpu& operator=(const NativeCpu&) = delete;
+
+  /// kMemoryBytes: the arena's pages, writable whatever the guest may do with them.
+  std::span<uint8_t> memory() { return {memory_, memory_bytes_}; }
+
+  /// Runs the instruction of `length` bytes at before.eip. The segment registers must hold selectors that can
+  /// be loaded.
+  Outcome run(const CpuImage& before, unsigned length);
+
+  /// LSL of kCpuNumber: the host kernel's secret about this CPU.
+  uint32_t cpu_number_limit() const { return cpu_number_limit_; }
+
+ private:
+  NativeCpu() = default;
+  uint8_t* memory_ = nullptr;
+  size_t memory_bytes_ = 0;
+  uint32_t cpu_number_limit_ = 0;
+};
+
+}  // namespace vireo::diff
