@@ -1,0 +1,184 @@
+// PUSH POP PUSHA POPA PUSHF POPF ENTER LEAVE.
+#include <array>
+
+#include "core/interp/operands.h"
+
+namespace vireo::interp {
+
+namespace {
+
+template <class T>
+uint64_t stack_offset(const Interp& interp, int64_t elements) {
+  return (interp.cpu.reg(Gpr::kRsp) + static_cast<uint64_t>(elements) * sizeof(T)) & interp.stack_mask();
+}
+
+template <class T, class Source>
+void push(Interp& interp, const Insn& insn) {
+  interp.push(sizeof(T), Source::template get<T>(interp, insn));
+}
+
+template <class T, class Dest>
+void pop(Interp& interp, const Insn& insn) {
+  if constexpr (std::is_same_v<Dest, Memory>) {
+    // The address is computed with the stack pointer already moved (SDM 2B, POP), but a fault must find it
+    // unmoved.
+    const uint64_t old_rsp = interp.cpu.reg(Gpr::kRsp);
+    const T value = static_cast<T>(interp.pop(sizeof(T)));
+    const uint64_t new_rsp = interp.cpu.reg(Gpr::kRsp);
+    const uint64_t offset = interp.effective_address(insn);
+    interp.cpu.reg(Gpr::kRsp) = old_rsp;
+    interp.write<T>(insn.segment, offset, value);
+    interp.cpu.reg(Gpr::kRsp) = new_rsp;
+  } else {
+    Dest::template set<T>(interp, insn,
+                          static_cast<T>(interp.pop(sizeof(T))));  // POP SP: the value popped stays
+  }
+}
+
+template <class T>
+void pusha(Interp& interp, const Insn&) {
+  std::array<T, 8> image;  // as memory has it: DI first
+  for (unsigned i = 0; i < 8; ++i) image[i] = static_cast<T>(interp.cpu.gpr[7 - i]);
+  const uint64_t lowest = stack_offset<T>(interp, -8);
+  if (uint8_t* host = interp.direct_write(SegReg::kSs, lowest, sizeof image)) {
+    std::memcpy(host, image.data(), sizeof image);
+  } else {
+    for (int i = 0; i < 8; ++i) interp.probe_write(SegReg::kSs, stack_offset<T>(interp, i - 8), sizeof(T));
+    for (int i = 7; i >= 0; --i) {
+      interp.write<T>(SegReg::kSs, stack_offset<T>(interp, i - 8), image[static_cast<unsigned>(i)]);
+    }
+  }
+  interp.set_stack_pointer(lowest);
+}
+
+template <class T>
+void popa(Interp& interp, const Insn& insn) {
+  std::array<T, 8> image;
+  for (int i = 0; i < 8; ++i) {
+    image[static_cast<unsigned>(i)] = interp.read<T>(SegReg::kSs, stack_offset<T>(interp, i));
+  }
+  interp.set_stack_pointer(stack_offset<T>(interp, 8));
+  for (unsigned i = 0; i < 8; ++i) {
+    if (i != 3) interp.set_reg<T>(7 - i, insn, image[i]);
+  }
+}
+
+/// V86 mode with IOPL below 3: PUSHF and POPF trap to the monitor, unless VME virtualises the 16-bit forms.
+template <class T>
+bool virtual_flags(const Interp& interp) {
+  if (!interp.cpu.v86() || interp.cpu.iopl() == 3) return false;
+  if (!(interp.cpu.cr4 & cr4::kVme) || sizeof(T) != 2) throw_gp();
+  return true;
+}
+
+template <class T>
+void pushf(Interp& interp, const Insn&) {
+  uint64_t value = interp.cpu.rflags & ~(rflags::kVm | rflags::kRf);
+  if (virtual_flags<T>(interp)) {
+    value = (value & ~rflags::kIf) | rflags::kIopl;
+    if (value & rflags::kVif) value |= rflags::kIf;
+  }
+  interp.push(sizeof(T), value);
+}
+
+template <class T>
+void popf(Interp& interp, const Insn&) {
+  const bool virtualised = virtual_flags<T>(interp);
+  const uint64_t offset = stack_offset<T>(interp, 0);
+  const uint64_t value = interp.read<T>(SegReg::kSs, offset);
+  if (virtualised) {
+    // SDM 3B 20.3.1: IF goes to VIF; IF and IOPL stay; TF, or enabling with an interrupt pending, traps.
+    if ((value & rflags::kTf) || ((value & rflags::kIf) && (interp.cpu.rflags & rflags::kVip))) throw_gp();
+    const uint64_t kept = rflags::kIf | rflags::kIopl;
+    uint64_t& flags = interp.cpu.rflags;
+    const uint64_t old = flags;
+    interp.write_flags((value & ~kept) | (old & kept & 0xffff), sizeof(T));
+    flags = (flags & ~(kept | rflags::kVif)) | (old & kept) | (value & rflags::kIf ? rflags::kVif : 0);
+  } else {
+    interp.write_flags(value, sizeof(T));
+  }
+  interp.set_stack_pointer(offset + sizeof(T));
+}
+
+/// SDM 2A, ENTER. Registers change last: pushes below the stack pointer that a later fault makes void are
+/// invisible.
+template <class T>
+void enter(Interp& interp, const Insn& insn) {
+  const uint64_t mask = interp.stack_mask();
+  const unsigned level = insn.imm2 & 31;
+  uint64_t& rbp = interp.cpu.reg(Gpr::kRbp);
+  uint64_t sp = interp.cpu.reg(Gpr::kRsp);
+  const auto push = [&](T value) {
+    sp -= sizeof(T);
+    interp.write<T>(SegReg::kSs, sp & mask, value);
+  };
+  push(static_cast<T>(rbp));
+  const uint64_t frame = (sp & mask) | (interp.cpu.reg(Gpr::kRsp) & ~mask);
+  uint64_t source = rbp;
+  for (unsigned i = 1; i < level; ++i) {
+    source -= sizeof(T);
+    push(interp.read<T>(SegReg::kSs, source & mask));
+  }
+  if (level != 0) push(static_cast<T>(frame));
+  sp -= static_cast<uint16_t>(insn.imm);
+  // The processor checks that the new top of stack can be written.
+  interp.probe_write(SegReg::kSs, sp & mask, sizeof(T));
+  rbp = mask == 0xffff ? (rbp & ~mask) | (frame & mask) : frame & mask;
+  interp.set_stack_pointer(sp & mask);
+}
+
+template <class T>
+void leave(Interp& interp, const Insn& insn) {
+  const uint64_t offset = interp.cpu.reg(Gpr::kRbp) & interp.stack_mask();
+  const T frame = interp.read<T>(SegReg::kSs, offset);
+  interp.set_stack_pointer(offset + sizeof(T));
+  interp.set_reg<T>(5, insn, frame);
+}
+
+}  // namespace
+
+namespace bind {
+
+Handler PUSH(const Insn& insn) {
+  return with_word_size(insn.operand_size, [&]<class T>(T) -> Handler {
+    switch (form_of(insn).kind) {
+      case FormKind::kOpcodeReg:
+        return push<T, OpcodeRegister>;
+      case FormKind::kImm:
+        return push<T, Immediate>;
+      default:
+        return insn.is_memory() ? push<T, Memory> : push<T, RmRegister>;
+    }
+  });
+}
+
+Handler POP(const Insn& insn) {
+  return with_word_size(insn.operand_size, [&]<class T>(T) -> Handler {
+    if (form_of(insn).kind == FormKind::kOpcodeReg) return pop<T, OpcodeRegister>;
+    return insn.is_memory() ? pop<T, Memory> : pop<T, RmRegister>;
+  });
+}
+
+Handler PUSHA(const Insn& insn) {
+  return insn.operand_size == 2 ? pusha<uint16_t> : pusha<uint32_t>;
+}
+Handler POPA(const Insn& insn) {
+  return insn.operand_size == 2 ? popa<uint16_t> : popa<uint32_t>;
+}
+
+Handler PUSHF(const Insn& insn) {
+  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return pushf<T>; });
+}
+Handler POPF(const Insn& insn) {
+  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return popf<T>; });
+}
+Handler ENTER(const Insn& insn) {
+  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return enter<T>; });
+}
+Handler LEAVE(const Insn& insn) {
+  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return leave<T>; });
+}
+
+}  // namespace bind
+
+}  // namespace vireo::interp
