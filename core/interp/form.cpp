@@ -1,105 +1,62 @@
 #include "core/interp/form.h"
 
-#include <algorithm>
-#include <string_view>
+#include <array>
+
+#include "core/isa/insn_row.h"
 
 namespace vireo::interp {
 
 namespace {
 
-constexpr std::string_view kRowOperands[] = {
-#define ROW(name, encoding, operands, ...) operands,
-#include "core/isa/insn_table.inc"
+using isa::OperandKind;
+
+/// Memory-or-register operands that differ only in what they allow look the same to a binder.
+OperandKind general(OperandKind kind) {
+  return kind == OperandKind::kM || kind == OperandKind::kR ? OperandKind::kE : kind;
+}
+
+struct Shape {
+  std::array<OperandKind, 3> operands;
+  FormKind kind;
 };
 
-/// What an operand contributes to the kind of form.
-char operand_class(std::string_view operand) {
-  if (operand == "AL" || operand == "rAX" || operand == "eAX") return 'A';
-  if (operand == "CL") return 'C';
-  if (operand == "1") return '1';
-  switch (operand.front()) {
-    case 'E':
-    case 'M':
-    case 'R':
-      return 'E';
-    default:
-      return operand.front();
-  }
-}
-
-unsigned size_of(std::string_view operand, const isa::Insn& insn) {
-  if (operand == "AL" || operand == "CL") return 1;
-  if (operand == "rAX") return insn.operand_size;
-  if (operand == "eAX") return std::min<unsigned>(insn.operand_size, 4);
-  if (operand == "1" || operand == "DX" || operand.size() < 2) return 0;
-  switch (operand[1]) {
-    case 'b':
-      return 1;
-    case 'w':
-      return 2;
-    case 'd':
-      return 4;
-    case 'q':
-      return 8;
-    case 'v':
-      return insn.operand_size;
-    case 'z':
-      return std::min<unsigned>(insn.operand_size, 4);
-    case 'y':
-      return insn.operand_size == 8 ? 8 : 4;
-    default:
-      return 0;
-  }
-}
-
-FormKind kind_of(std::string_view classes) {
-  struct Entry {
-    std::string_view classes;
-    FormKind kind;
-  };
-  static constexpr Entry kEntries[] = {
-      {"", FormKind::kNone},
-      {"E", FormKind::kRm},
-      {"EG", FormKind::kRmReg},
-      {"GE", FormKind::kRegRm},
-      {"EI", FormKind::kRmImm},
-      {"GEI", FormKind::kRegRmImm},
-      {"EGI", FormKind::kRmRegImm},
-      {"EGC", FormKind::kRmRegCl},
-      {"E1", FormKind::kRmOne},
-      {"EC", FormKind::kRmCl},
-      {"AI", FormKind::kAccumulatorImm},
-      {"AO", FormKind::kAccumulatorMoffs},
-      {"OA", FormKind::kMoffsAccumulator},
-      {"Z", FormKind::kOpcodeReg},
-      {"ZI", FormKind::kOpcodeRegImm},
-      {"ZA", FormKind::kOpcodeRegAccumulator},
-      {"I", FormKind::kImm},
-      {"J", FormKind::kRelative},
-  };
-  for (const Entry& entry : kEntries) {
-    if (entry.classes == classes) return entry.kind;
-  }
-  return FormKind::kOther;
-}
+constexpr Shape kShapes[] = {
+    {{OperandKind::kNone}, FormKind::kNone},
+    {{OperandKind::kE}, FormKind::kRm},
+    {{OperandKind::kE, OperandKind::kG}, FormKind::kRmReg},
+    {{OperandKind::kG, OperandKind::kE}, FormKind::kRegRm},
+    {{OperandKind::kE, OperandKind::kI}, FormKind::kRmImm},
+    {{OperandKind::kG, OperandKind::kE, OperandKind::kI}, FormKind::kRegRmImm},
+    {{OperandKind::kE, OperandKind::kG, OperandKind::kI}, FormKind::kRmRegImm},
+    {{OperandKind::kE, OperandKind::kG, OperandKind::kGpr}, FormKind::kRmRegCl},
+    {{OperandKind::kE, OperandKind::kOne}, FormKind::kRmOne},
+    {{OperandKind::kE, OperandKind::kGpr}, FormKind::kRmCl},
+    {{OperandKind::kGpr, OperandKind::kI}, FormKind::kAccumulatorImm},
+    {{OperandKind::kGpr, OperandKind::kO}, FormKind::kAccumulatorMoffs},
+    {{OperandKind::kO, OperandKind::kGpr}, FormKind::kMoffsAccumulator},
+    {{OperandKind::kZ}, FormKind::kOpcodeReg},
+    {{OperandKind::kZ, OperandKind::kI}, FormKind::kOpcodeRegImm},
+    {{OperandKind::kZ, OperandKind::kGpr}, FormKind::kOpcodeRegAccumulator},
+    {{OperandKind::kI}, FormKind::kImm},
+    {{OperandKind::kJ}, FormKind::kRelative},
+};
 
 }  // namespace
 
 Form form_of(const isa::Insn& insn) {
-  std::string_view rest = kRowOperands[insn.row];
-  char classes[4];
-  unsigned count = 0;
-  Form form;
-  while (!rest.empty() && count < 4) {
-    const size_t comma = rest.find(", ");
-    const std::string_view operand = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(comma + 2);
-    if (count == 0) form.size = static_cast<uint8_t>(size_of(operand, insn));
-    if (count == 1) form.source_size = static_cast<uint8_t>(size_of(operand, insn));
-    classes[count++] = operand_class(operand);
+  const isa::InsnRow& row = isa::row(insn);
+  const Shape* found = nullptr;
+  for (const Shape& shape : kShapes) {
+    bool same = true;
+    for (size_t i = 0; i < shape.operands.size(); ++i)
+      same &= general(row.operands[i].kind) == shape.operands[i];
+    if (same) found = &shape;
   }
-  form.kind = kind_of({classes, count});
-  return form;
+  return {
+      .kind = found != nullptr ? found->kind : FormKind::kOther,
+      .size = static_cast<uint8_t>(isa::operand_bytes(row.operands[0], insn)),
+      .source_size = static_cast<uint8_t>(isa::operand_bytes(row.operands[1], insn)),
+  };
 }
 
 }  // namespace vireo::interp
