@@ -51,13 +51,38 @@ class Fdc82077 final : public Device {
   void state(StateArchive& ar) override;
 
  private:
+  static constexpr unsigned kSelects = 4;  ///< what the two select bits can name
+  static constexpr unsigned kSectorBytes = FloppyFormat::kSectorBytes;
+
   enum class Phase : uint8_t { kCommand, kExecution, kResult };
-  struct Drive;
+  enum class Transfer : uint8_t { kRead, kReadDeleted, kWrite, kReadTrack, kVerify, kFormat, kReadId };
+  enum class SectorStatus : uint8_t { kFound, kNoAddressMark, kNoData, kWrongCylinder };
   struct Command;
-  struct Address {
-    uint8_t cylinder, head, sector, size_code;
+  /// The sector ID field (C, H, R, N).
+  struct SectorId {
+    uint8_t cylinder = 0, head = 0, sector = 0, size_code = 0;
   };
-  enum class SectorStatus : uint8_t { kOk, kNoMark, kNotFound, kWrongCylinder, kMediumError };
+  struct Drive {
+    FloppyDriveType type = FloppyDriveType::kNone;
+    std::unique_ptr<BlockBackend> medium;
+    std::optional<FloppyFormat> format;
+    uint8_t head_cylinder = 0;     ///< where the heads are
+    uint8_t present_cylinder = 0;  ///< PCN: where the controller believes they are
+    bool changed = true;           ///< the disk change line
+    bool seeking = false;
+    uint8_t seek_target = 0;
+    bool recalibrating = false;
+    bool seek_ended = false;  ///< SENSE INTERRUPT STATUS has not told yet
+    uint8_t seek_status = 0;  ///< ST0 that it will tell
+
+    bool there() const { return type != FloppyDriveType::kNone; }
+    uint8_t last_cylinder() const;
+    /// Which cylinder of the medium is below the heads.
+    uint8_t medium_cylinder() const;
+    bool double_steps() const;
+    void move_heads(int steps);
+    void state(StateArchive& ar);
+  };
 
   uint8_t read_register(uint32_t offset);
   void write_register(uint32_t offset, uint8_t value);
@@ -65,111 +90,93 @@ class Fdc82077 final : public Device {
   void write_configuration_control(uint32_t offset, uint8_t value);
 
   // --- registers and phases (fdc82077.cpp)
+  bool in_reset() const;
   void write_dor(uint8_t value);
-  void write_dsr(uint8_t value);
   uint8_t main_status() const;
   uint8_t read_fifo();
   void write_fifo(uint8_t value);
   void begin_software_reset();
-  void finish_software_reset();
-  void reset_controller();
-  void update_irq();
+  void end_software_reset();
   void set_interrupt(bool pending);
-  void start_command();
-  void enter_result(std::initializer_list<uint8_t> bytes, bool interrupt);
   void enter_command_phase();
-  Drive& selected_drive();
+  void enter_result_phase(std::initializer_list<uint8_t> bytes, bool interrupt);
 
-  // --- commands (fdc82077_commands.cpp)
+  // --- commands without data (fdc82077_commands.cpp)
   static const Command* find_command(uint8_t opcode);
-  void invalid();
+  void invalid_command();
   void specify();
   void sense_drive_status();
   void sense_interrupt_status();
   void recalibrate();
   void seek();
   void relative_seek();
+  void start_seek(unsigned select, uint8_t target, bool recalibrate);
+  void end_seek(unsigned select);
   void configure();
   void version();
   void dump_registers();
   void perpendicular_mode();
   void lock();
-  void read_id();
-  void read_data();
-  void write_data();
-  void read_track();
-  void verify();
-  void format_track();
-  void start_seek(unsigned drive, int target);
-  void finish_seek(unsigned drive);
 
-  // --- data transfers (fdc82077_transfer.cpp)
-  enum class Transfer : uint8_t { kNone, kRead, kReadDeleted, kWrite, kReadTrack, kVerify, kFormat, kReadId };
+  // --- commands with data (fdc82077_transfer.cpp)
+  void read_data() { begin_transfer(Transfer::kRead); }
+  void read_deleted_data() { begin_transfer(Transfer::kReadDeleted); }
+  void write_data() { begin_transfer(Transfer::kWrite); }
+  void read_track() { begin_transfer(Transfer::kReadTrack); }
+  void verify() { begin_transfer(Transfer::kVerify); }
+  void read_id();
+  void format_track();
   void begin_transfer(Transfer transfer);
   void transfer_step();
-  void sector_from_medium();
-  void sector_to_medium();
-  void verify_sector();
-  void format_next_sector();
-  void report_id();
-  SectorStatus find_sector(const Address& id, uint64_t& offset);
-  bool data_rate_fits(const Drive& drive) const;
-  bool next_sector();
+  void read_sector();
+  void request_bytes(size_t count);
+  void bytes_exchanged(bool terminal_count);
+  void store_sector(bool terminal_count);
+  void format_sector(bool terminal_count);
   void sector_done(bool terminal_count);
+  bool next_sector();
+  bool transfer_by_dma(bool to_host, bool& terminal_count);
+  bool data_rate_fits(const Drive& drive) const;
+  SectorStatus find_sector(const SectorId& id, uint64_t& offset);
   void end_transfer(uint8_t st0, uint8_t st1, uint8_t st2);
   void fail_transfer(SectorStatus status);
   bool non_dma() const { return (hlt_nd_ & 1) != 0; }
-  void offer_bytes(bool interrupt);
-
-  struct Drive {
-    FloppyDriveType type = FloppyDriveType::kNone;
-    std::unique_ptr<BlockBackend> medium;
-    std::optional<FloppyFormat> format;
-    uint8_t head_cylinder = 0;     ///< where the heads really are
-    uint8_t present_cylinder = 0;  ///< PCN: where the controller believes they are
-    bool changed = true;           ///< the disk change line
-    bool seeking = false;
-    uint8_t seek_target = 0;
-    uint8_t seek_status = 0;  ///< ST0 that SENSE INTERRUPT STATUS will give
-    bool seek_reported = true;
-
-    unsigned cylinders() const;
-    void state(StateArchive& ar);
-  };
+  Drive& transfer_drive() { return drives_[transfer_select_]; }
 
   IrqLine irq_;
   DmaChannel& dma_;
-  std::array<Drive, kDrives> drives_;
+  std::array<Drive, kSelects> drives_;
   Timer execution_timer_;
   Timer reset_timer_;
-  std::array<Timer, kDrives> seek_timers_;
+  std::array<Timer, kSelects> seek_timers_;
 
-  uint8_t dor_ = 0, tdr_ = 0, rate_ = 2;
+  uint8_t dor_ = 0, tdr_ = 0;
+  FloppyRate rate_ = FloppyRate::k250;
   bool interrupt_pending_ = false;
-  uint8_t resets_to_report_ =
-      0;  ///< SENSE INTERRUPT STATUS answers left after a reset (one a drive, four in all)
+  uint8_t resets_to_tell_ = 0;  ///< SENSE INTERRUPT STATUS answers due after a reset, one for each select
 
   Phase phase_ = Phase::kCommand;
-  std::vector<uint8_t> command_, result_;
-  size_t command_length_ = 0;
+  std::vector<uint8_t> command_;  ///< bytes so far
+  std::vector<uint8_t> result_;   ///< bytes to come, last one first
 
+  // What SPECIFY, CONFIGURE, PERPENDICULAR MODE and LOCK have set; all as in their bytes.
   uint8_t srt_hut_ = 0, hlt_nd_ = 0;
   uint8_t configuration_ = 0, precompensation_track_ = 0, perpendicular_ = 0;
-  uint8_t last_eot_or_sc_ = 0;
-  bool lock_ = false;
+  bool locked_ = false;
+  uint8_t sc_or_eot_ = 0;  ///< for DUMPREG
 
-  Transfer transfer_ = Transfer::kNone;
-  uint8_t transfer_drive_ = 0;
-  Address address_{};
-  uint8_t transfer_head_ = 0;  ///< physical side (HDS)
+  Transfer transfer_ = Transfer::kRead;
+  uint8_t transfer_select_ = 0;
+  uint8_t transfer_head_ = 0;  ///< side (HDS)
+  SectorId id_;
   uint8_t end_of_track_ = 0;
   bool multi_track_ = false, skip_ = false, mfm_ = true;
   uint8_t sectors_left_ = 0;  ///< VERIFY with EC, FORMAT TRACK
   uint8_t fill_byte_ = 0;
-  uint8_t id_rotation_ = 0;     ///< which sector READ ID finds next
-  std::vector<uint8_t> bytes_;  ///< non-DMA mode: the bytes of the sector between FIFO and medium
+  uint8_t ids_passed_ = 0;      ///< READ ID: sectors that have gone by
+  std::vector<uint8_t> bytes_;  ///< of the sector (or FORMAT's ID) between host and medium
   size_t byte_position_ = 0;
-  bool host_reads_ = false, bytes_ready_ = false;
+  bool bytes_ready_ = false;  ///< non-DMA mode: the FIFO wants service
 
   ByteRegion<Fdc82077, &Fdc82077::read_register, &Fdc82077::write_register> registers_{*this};
   ByteRegion<Fdc82077, &Fdc82077::read_digital_input, &Fdc82077::write_configuration_control> digital_input_{

@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint32_t kMaxLba28 = 0x0fffffff;
 constexpr uint8_t kMaxMultiple = 16;
-constexpr uint8_t kLbaBit = 0x40, kDeviceBit = 0x10, kHeadMask = 0x0f;
+constexpr uint8_t kLbaBit = 0x40, kHeadMask = 0x0f;
 
 constexpr VirtualNs kCommandNs = 5'000;
 constexpr VirtualNs kAccessNs = 30'000;  ///< to the first sector
