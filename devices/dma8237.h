@@ -31,6 +31,7 @@ class Dma8237 {
     Mode mode() const { return static_cast<Mode>(mode_register >> 6); }
     bool auto_initialise() const { return mode_register & 0x10; }
     bool decrement() const { return mode_register & 0x20; }
+    void state(StateArchive& ar);
   };
 
   uint8_t read(unsigned reg);
@@ -102,9 +103,9 @@ class Dma8237Pair final : public Device {
     unsigned number_;
   };
 
-  /// Runs `unit(address, offset, bytes)` for every unit (1 or 2 bytes) of a transfer; see DmaChannel.
-  template <class Unit>
-  DmaChannel::Moved transfer(unsigned n, Dma8237::Type type, size_t bytes, Unit unit);
+  /// One of the spans is used, by direction; see DmaChannel.
+  DmaChannel::Moved transfer(unsigned n, Dma8237::Type direction, std::span<const uint8_t> from_device,
+                             std::span<uint8_t> to_device);
 
   GuestMemory& memory_;
   std::array<Dma8237, 2> controllers_;
