@@ -104,12 +104,9 @@ constexpr Feature kNeedHost[] = {Feature::kSse3,   Feature::kSsse3, Feature::kSs
                                  Feature::kPopcnt, Feature::kMovbe, Feature::kAes,   Feature::kPclmulqdq};
 
 void limit_to_host(FeatureSet& features) {
-  CpuidRegisters host;
-  if (!__get_cpuid(1, &host.eax, &host.ebx, &host.ecx, &host.edx)) return;
+  const FeatureSet host = host_features();
   for (Feature feature : kNeedHost) {
-    for (const FeatureBit& row : kFeatureBits) {
-      if (row.feature == feature && !((register_of(host, row.reg) >> row.bit) & 1)) features.remove(feature);
-    }
+    if (!host.has(feature)) features.remove(feature);
   }
 }
 
@@ -250,6 +247,19 @@ CpuidRegisters cpuid(const CpuModel& model, const CpuState& cpu, uint32_t leaf, 
   if (cpu.msr.misc_enable & misc_enable::kXdDisable) now.features.remove(Feature::kNx);
   if (!(cpu.msr.apic_base & apic_base::kEnable)) now.features.remove(Feature::kApic);
   return now.cpuid(leaf, subleaf);
+}
+
+FeatureSet host_features() {
+  FeatureSet features = {Feature::kI8086, Feature::kI186,  Feature::kI286, Feature::kI386,
+                         Feature::kI486,  Feature::kCpuid, Feature::kNopl, Feature::kRdpmc};
+  for (const FeatureBit& row : kFeatureBits) {
+    CpuidRegisters host;
+    if (__get_cpuid_count(row.leaf, 0, &host.eax, &host.ebx, &host.ecx, &host.edx) &&
+        (register_of(host, row.reg) >> row.bit) & 1) {
+      features.add(row.feature);
+    }
+  }
+  return features;
 }
 
 Result<CpuModel> find_cpu_model(std::string_view name) {

@@ -46,6 +46,9 @@ CpuidRegisters cpuid(const CpuModel& model, const CpuState& cpu, uint32_t leaf, 
 /// 486, pentium, pentium3, core2duo-32. The features are limited to those of the host CPU.
 Result<CpuModel> find_cpu_model(std::string_view name);
 
+/// What the host CPU offers to user-mode code, and what every x86-64 CPU has.
+isa::FeatureSet host_features();
+
 inline constexpr std::string_view kDefaultCpuModel = "core2duo-32";
 
 }  // namespace vireo

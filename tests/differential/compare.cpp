@@ -1,0 +1,163 @@
+#include "tests/differential/compare.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "tests/differential/arena.h"
+
+namespace vireo::diff {
+namespace {
+
+/// RF is how the CPU marks a fault's own frame; it is not the instruction's doing.
+constexpr uint32_t kFlagsCompared = ~static_cast<uint32_t>(rflags::kRf);
+
+constexpr const char* kGprNames[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
+constexpr const char* kSegmentNames[] = {"es", "cs", "ss", "ds", "fs", "gs"};
+constexpr struct {
+  uint32_t bit;
+  const char* name;
+} kFlagNames[] = {
+    {0, "cf"},  {2, "pf"},  {4, "af"},   {6, "zf"},    {7, "sf"},    {8, "tf"},
+    {9, "if"},  {10, "df"}, {11, "of"},  {12, "iopl"}, {13, "iopl"}, {14, "nt"},
+    {17, "vm"}, {18, "ac"}, {19, "vif"}, {20, "vip"},  {21, "id"},
+};
+constexpr const char* kStatusNames[] = {"ie", "de", "ze", "oe",  "ue",  "pe",  "sf", "es",
+                                        "c0", "c1", "c2", "top", "top", "top", "c3", "b"};
+constexpr const char* kMxcsrNames[] = {"ie", "de", "ze", "oe", "ue", "pe", "daz", "im",
+                                       "dm", "zm", "om", "um", "pm", "rc", "rc",  "fz"};
+
+std::string kind_text(const Outcome& o) {
+  switch (o.kind) {
+    case Outcome::Kind::kCompleted:
+      return "completed";
+    case Outcome::Kind::kHung:
+      return "hung";
+    case Outcome::Kind::kNotRun:
+      return "not run";
+    case Outcome::Kind::kException:
+      break;
+  }
+  return fmt::format("exception {} error {:#x} cr2 {:#010x}", o.vector, o.error_code, o.cr2);
+}
+
+std::string hex(const uint8_t* bytes, size_t n) {
+  std::string text;
+  for (size_t i = n; i > 0; i--) text += fmt::format("{:02x}", bytes[i - 1]);
+  return text;
+}
+
+class Comparer {
+ public:
+  void field(std::string key, uint64_t native, uint64_t interp) {
+    if (native != interp)
+      found.push_back({std::move(key), fmt::format("{:#x}", native), fmt::format("{:#x}", interp)});
+  }
+  void bytes(std::string key, const uint8_t* native, const uint8_t* interp, size_t n) {
+    if (std::memcmp(native, interp, n) != 0)
+      found.push_back({std::move(key), hex(native, n), hex(interp, n)});
+  }
+  template <class Names>
+  void bits(const char* prefix, const Names& names, uint32_t native, uint32_t interp) {
+    for (unsigned i = 0; i < std::size(names); i++) {
+      if (((native ^ interp) >> i) & 1)
+        field(fmt::format("{}.{}", prefix, names[i]), (native >> i) & 1, (interp >> i) & 1);
+    }
+  }
+  std::vector<Difference> found;
+};
+
+bool same_fx(const FxState& a, const FxState& b) {
+  if (a.fcw != b.fcw || a.fsw != b.fsw || a.ftw != b.ftw || a.mxcsr != b.mxcsr) return false;
+  for (unsigned i = 0; i < 8; i++) {
+    if (std::memcmp(a.st[i].data(), b.st[i].data(), 10) != 0) return false;
+  }
+  return std::memcmp(a.xmm.data(), b.xmm.data(), 8 * 16) == 0;
+}
+
+void compare_memory(Comparer& c, std::span<const uint8_t> native, std::span<const uint8_t> interp) {
+  if (std::memcmp(native.data(), interp.data(), native.size()) == 0) return;
+  for (size_t i = 0; i < native.size(); i++) {
+    if (native[i] == interp[i]) continue;
+    size_t n = 1;
+    while (n < 16 && i + n < native.size() && (i + n) % kPage != 0) n++;
+    const uint32_t linear = page_address(static_cast<uint32_t>(i / kPage)) + static_cast<uint32_t>(i % kPage);
+    c.found.push_back({"mem", fmt::format("[{:08x}] {}", linear, hex(&native[i], n)),
+                       fmt::format("[{:08x}] {}", linear, hex(&interp[i], n))});
+    return;  // the first place tells enough
+  }
+}
+
+}  // namespace
+
+bool equal(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
+           std::span<const uint8_t> interp_memory) {
+  const CpuImage &a = native.after, &b = interp.after;
+  return native.kind == interp.kind && native.vector == interp.vector &&
+         native.error_code == interp.error_code && native.cr2 == interp.cr2 && a.gpr == b.gpr &&
+         a.eip == b.eip && ((a.eflags ^ b.eflags) & kFlagsCompared) == 0 && a.selector == b.selector &&
+         same_fx(a.fx, b.fx) &&
+         std::memcmp(native_memory.data(), interp_memory.data(), native_memory.size()) == 0;
+}
+
+std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
+                                std::span<const uint8_t> native_memory,
+                                std::span<const uint8_t> interp_memory) {
+  Comparer c;
+  const CpuImage &a = native.after, &b = interp.after;
+  if (native.kind != interp.kind)
+    c.found.push_back({"kind", kind_text(native), kind_text(interp)});
+  else
+    c.field("vector", native.vector, interp.vector);
+  c.field("error", native.error_code, interp.error_code);
+  c.field("cr2", native.cr2, interp.cr2);
+  for (unsigned i = 0; i < 8; i++) c.field(kGprNames[i], a.gpr[i], b.gpr[i]);
+  c.field("eip", a.eip, b.eip);
+  const uint32_t flags = (a.eflags ^ b.eflags) & kFlagsCompared;
+  for (const auto& flag : kFlagNames) {
+    if ((flags >> flag.bit) & 1) c.field(flag.name, (a.eflags >> flag.bit) & 1, (b.eflags >> flag.bit) & 1);
+  }
+  for (unsigned i = 0; i < 6; i++) c.field(kSegmentNames[i], a.selector[i], b.selector[i]);
+  c.field("fcw", a.fx.fcw, b.fx.fcw);
+  c.bits("fsw", kStatusNames, a.fx.fsw, b.fx.fsw);
+  c.field("ftw", a.fx.ftw, b.fx.ftw);
+  for (unsigned i = 0; i < 8; i++) c.bytes(fmt::format("st{}", i), a.fx.st[i].data(), b.fx.st[i].data(), 10);
+  for (unsigned i = 0; i < 8; i++)
+    c.bytes(fmt::format("xmm{}", i), a.fx.xmm[i].data(), b.fx.xmm[i].data(), 16);
+  c.bits("mxcsr", kMxcsrNames, a.fx.mxcsr, b.fx.mxcsr);
+  compare_memory(c, native_memory, interp_memory);
+  return std::move(c.found);
+}
+
+std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& interp) {
+  std::string text = fmt::format("    {:6} {:32} {:32} {}\n", "", "before", "native", "interpreter");
+  auto line = [&](const std::string& name, const std::string& was, const std::string& n,
+                  const std::string& i) {
+    const bool quiet = n == i && n == was;
+    text += fmt::format("  {} {:6} {:32} {:32} {}\n", n == i ? ' ' : '*', name, was, quiet ? "" : n,
+                        n == i ? "" : i);
+  };
+  auto word = [](uint64_t v) { return fmt::format("{:08x}", v); };
+  const CpuImage &a = native.after, &b = interp.after;
+  line("end", "", kind_text(native), kind_text(interp));
+  for (unsigned i = 0; i < 8; i++) line(kGprNames[i], word(before.gpr[i]), word(a.gpr[i]), word(b.gpr[i]));
+  line("eip", word(before.eip), word(a.eip), word(b.eip));
+  line("eflags", word(before.eflags), word(a.eflags & kFlagsCompared), word(b.eflags & kFlagsCompared));
+  for (unsigned i = 0; i < 6; i++)
+    line(kSegmentNames[i], word(before.selector[i]), word(a.selector[i]), word(b.selector[i]));
+  line("fcw", word(before.fx.fcw), word(a.fx.fcw), word(b.fx.fcw));
+  line("fsw", word(before.fx.fsw), word(a.fx.fsw), word(b.fx.fsw));
+  line("ftw", word(before.fx.ftw), word(a.fx.ftw), word(b.fx.ftw));
+  for (unsigned i = 0; i < 8; i++) {
+    line(fmt::format("st{}", i), hex(before.fx.st[i].data(), 10), hex(a.fx.st[i].data(), 10),
+         hex(b.fx.st[i].data(), 10));
+  }
+  for (unsigned i = 0; i < 8; i++) {
+    line(fmt::format("xmm{}", i), hex(before.fx.xmm[i].data(), 16), hex(a.fx.xmm[i].data(), 16),
+         hex(b.fx.xmm[i].data(), 16));
+  }
+  line("mxcsr", word(before.fx.mxcsr), word(a.fx.mxcsr), word(b.fx.mxcsr));
+  return text;
+}
+
+}  // namespace vireo::diff

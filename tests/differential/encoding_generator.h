@@ -1,0 +1,25 @@
+// Makes bytes of a row of the instruction table: every allowed opcode, ModRM, SIB, displacement, prefix.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "core/isa/insn_row.h"
+#include "tests/differential/rng.h"
+
+namespace vireo::diff {
+
+struct EncodedInsn {
+  std::vector<uint8_t> bytes;
+  isa::Insn insn;               ///< as our decoder sees it; valid if `decoded`
+  bool decoded = false;         ///< false: an invalid form, which must raise an exception on both sides
+  uint8_t displacement_at = 0;  ///< offset of moffs in `bytes`
+  uint8_t immediate_at = 0;     ///< offset of the first immediate
+};
+
+/// Nothing if the row cannot be had in this kind of code, or the chosen bytes are another row's (F3 90 is
+/// PAUSE).
+std::optional<EncodedInsn> encode_row(Rng& rng, const isa::InsnRow& row, isa::CodeSize code_size);
+
+}  // namespace vireo::diff

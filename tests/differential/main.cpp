@@ -1,0 +1,164 @@
+// test_differential: see README.md.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "core/isa/cpuid.h"
+#include "core/isa/insn_row.h"
+#include "tests/differential/interp_cpu.h"
+#include "tests/differential/known_differences.h"
+#include "tests/differential/native_cpu.h"
+#include "tests/differential/runner.h"
+
+namespace vireo::diff {
+namespace {
+
+constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
+
+struct Options {
+  uint64_t seed = 1;
+  std::string row;
+  int64_t one_case = -1;
+  uint64_t cases_per_row = 500;
+  double time_s = 0;
+  uint64_t reports_per_row = 1;
+  std::string known = VIREO_DIFFERENTIAL_KNOWN;
+};
+
+struct Entry {
+  const isa::InsnRow* row;
+  std::string title;
+  RowResult result;
+};
+
+/// Rows that both CPUs have (or both lack), as far as `only` names them.
+std::vector<Entry> choose_rows(const std::string& only, KnownDifferences& known) {
+  const isa::FeatureSet host = host_features();
+  std::vector<Entry> chosen;
+  unsigned newer = 0, long_mode = 0;
+  for (const isa::InsnRow& row : isa::rows()) {
+    const std::string title = row_title(row);
+    if (!only.empty() && only != row.name() && only != title) continue;
+    constexpr unsigned kLegacyModes = 1;
+    if (!(row.encoding.modes & kLegacyModes)) {
+      long_mode++;
+      continue;
+    }
+    if (row.support == isa::Support::kDecodeOnly && host.has(row.feature)) {
+      newer++;
+      continue;
+    }
+    if (const auto why = known.why_skipped(row.name()); !why.empty()) {
+      fmt::print("not run: {} ({})\n", title, why);
+      continue;
+    }
+    chosen.push_back({&row, title, {}});
+  }
+  fmt::print("{} rows; not run: {} of long mode, {} that the host has and Vireo's CPUs do not\n",
+             chosen.size(), long_mode, newer);
+  return chosen;
+}
+
+void run_rows(const Options& options, Runner& runner, std::vector<Entry>& rows) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto elapsed_s = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  uint64_t first = 0;
+  do {
+    for (Entry& entry : rows) {
+      for (uint64_t i = 0; i < options.cases_per_row; i++) {
+        runner.run_case(*entry.row, first + i, entry.result, options.reports_per_row);
+      }
+    }
+    first += options.cases_per_row;
+  } while (elapsed_s() < options.time_s);
+  fmt::print("\n{:.1f} s\n", elapsed_s());
+}
+
+int summarise(const Options& options, const Runner& runner, const std::vector<Entry>& rows,
+              const KnownDifferences& known) {
+  uint64_t cases = 0, failed_rows = 0, failures = 0;
+  int status = 0;
+  for (const Entry& entry : rows) {
+    cases += entry.result.cases;
+    failures += entry.result.failures;
+    if (entry.result.cases == 0) {
+      fmt::print("NO CASE {}: the decoder takes none of its encodings for this row\n", entry.title);
+      status = 1;
+    }
+    if (entry.result.failures == 0) continue;
+    failed_rows++;
+    std::string keys;
+    for (const auto& [key, count] : entry.result.keys) keys += fmt::format(" {}:{}", key, count);
+    fmt::print("FAILED {}: {} of {} cases;{}\n", entry.title, entry.result.failures, entry.result.cases,
+               keys);
+  }
+  std::string ends = fmt::format("completed {}", runner.completed());
+  for (unsigned vector = 0; vector < 256; vector++) {
+    if (runner.exceptions()[vector])
+      ends += fmt::format(", exception {} {}", vector, runner.exceptions()[vector]);
+  }
+  fmt::print("natively: {}\n", ends);
+  if (options.row.empty()) {
+    for (const std::string& line : known.unused()) {
+      fmt::print("UNUSED {}\n", line);
+      status = 1;
+    }
+  }
+  fmt::print("{} rows, {} cases, seed {}: {} explained differences, {} unexplained in {} rows\n", rows.size(),
+             cases, options.seed, runner.explained(), failures, failed_rows);
+  return failures ? 1 : status;
+}
+
+int run(const Options& options) {
+  auto known = KnownDifferences::load(options.known);
+  auto native = NativeCpu::create();
+  if (!native) {
+    fmt::print("skipped: {}\n", native.error().message);
+    return kSkipped;
+  }
+  auto interp = known ? InterpCpu::create(native.value()->cpu_number_limit(), host_features())
+                      : Result<std::unique_ptr<InterpCpu>>(known.error());
+  if (!interp) {
+    fmt::print(stderr, "test_differential: {}\n", interp.error().message);
+    return static_cast<int>(interp.error().status);
+  }
+  auto rows = choose_rows(options.row, known.value());
+  if (rows.empty()) {
+    fmt::print(stderr, "test_differential: no row is called '{}'\n", options.row);
+    return static_cast<int>(ExitStatus::kUsage);
+  }
+  Runner runner(*native.value(), *interp.value(), known.value(), options.seed);
+  if (options.one_case >= 0) {
+    runner.run_case(*rows[0].row, static_cast<uint64_t>(options.one_case), rows[0].result, 1);
+  } else {
+    run_rows(options, runner, rows);
+  }
+  return summarise(options, runner, rows, known.value());
+}
+
+}  // namespace
+}  // namespace vireo::diff
+
+int main(int argc, char** argv) {
+  vireo::diff::Options options;
+  CLI::App app(
+      "Runs every row of the instruction table on the host CPU and in the interpreter and compares.");
+  app.add_option("--seed", options.seed, "seed of all random choices")->capture_default_str();
+  app.add_option("--row", options.row, "only this mnemonic, or this row ('ADD 00 /r: Eb, Gb')");
+  app.add_option("--case", options.one_case, "only this case of the (first) row");
+  app.add_option("--cases-per-row", options.cases_per_row, "tries per row (and per round)")
+      ->capture_default_str();
+  app.add_option("--time", options.time_s, "go on with further rounds for so many seconds");
+  app.add_option("--reports-per-row", options.reports_per_row, "failures to describe in full")
+      ->capture_default_str();
+  app.add_option("--known", options.known, "the file of known differences")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  return vireo::diff::run(options);
+}

@@ -1,0 +1,111 @@
+#include "tests/differential/runner.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "tests/differential/arena.h"
+#include "tests/differential/compare.h"
+#include "tests/differential/disassembly.h"
+
+namespace vireo::diff {
+
+std::string row_title(const isa::InsnRow& row) {
+  return fmt::format("{} {}: {}", row.name(), row.encoding_text, row.operand_text);
+}
+
+Runner::Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, uint64_t seed)
+    : native_(native), interp_(interp), known_(known), seed_(seed), pristine_(kMemoryBytes) {
+  Rng rng(seed);
+  for (uint8_t& byte : pristine_) byte = rng.byte();
+  std::memset(&pristine_[kCodeBegin - kArena], kTrapByte, kCodeEnd - kCodeBegin);
+  for (uint32_t page = 0; page < kPages; page++) {
+    if (kPageRights[page] == Rights::kNone) std::memset(&pristine_[page * kPage], 0, kPage);
+  }
+  std::memcpy(native_.memory().data(), pristine_.data(), kMemoryBytes);
+  std::memcpy(interp_.memory().data(), pristine_.data(), kMemoryBytes);
+}
+
+void Runner::prepare(const Case& c) {
+  const auto native = native_.memory(), interp = interp_.memory();
+  for (const Patch& patch : c.patches) {
+    for (size_t i = 0; i < patch.bytes.size(); i++) {
+      const uint32_t linear = patch.linear + static_cast<uint32_t>(i);
+      const uint32_t page = page_of(linear);
+      if (page == kPages || kPageRights[page] == Rights::kNone || kPageRights[page] == Rights::kReadExecute)
+        continue;
+      const uint32_t at = page * kPage + linear % kPage;
+      native[at] = interp[at] = patch.bytes[i];
+    }
+  }
+  for (size_t i = 0; i < c.code.bytes.size(); i++) {
+    const uint32_t linear = c.code_linear + static_cast<uint32_t>(i);
+    const uint32_t page = page_of(linear);
+    if (page < kPages && kPageRights[page] == Rights::kReadExecute)
+      native[page * kPage + linear % kPage] = c.code.bytes[i];
+  }
+  interp_.write_code(c.code_linear, c.code.bytes);
+}
+
+void Runner::restore() {
+  const auto native = native_.memory(), interp = interp_.memory();
+  for (uint32_t page = 0; page < kPages; page++) {
+    if (kPageRights[page] == Rights::kNone) continue;
+    const uint8_t* from = &pristine_[page * kPage];
+    if (std::memcmp(&native[page * kPage], from, kPage) != 0) std::memcpy(&native[page * kPage], from, kPage);
+    if (std::memcmp(&interp[page * kPage], from, kPage) != 0) {
+      if (kPageRights[page] == Rights::kReadExecute)
+        interp_.write_code(page_address(page), {from, kPage});
+      else
+        std::memcpy(&interp[page * kPage], from, kPage);
+    }
+  }
+}
+
+bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& result, uint64_t most_reports) {
+  Rng rng = Rng::for_case(seed_, row_title(row), number);
+  const auto c = generate_case(rng, row);
+  if (!c) return false;
+  prepare(*c);
+  const Outcome native = native_.run(c->before, static_cast<unsigned>(c->code.bytes.size()));
+  const Outcome interp = interp_.run(c->before);
+  result.cases++;
+  if (native.kind == Outcome::Kind::kCompleted) completed_++;
+  if (native.kind == Outcome::Kind::kException) exceptions_[native.vector]++;
+  if (!equal(native, interp, native_.memory(), interp_.memory())) {
+    auto differences = compare(native, interp, native_.memory(), interp_.memory());
+    known_.explain(row.name(), differences);
+    if (differences.empty()) {
+      explained_++;
+    } else {
+      for (const Difference& d : differences) result.keys[d.key]++;
+      if (result.failures++ < most_reports) report(row, number, *c, native, interp, differences);
+    }
+  }
+  restore();
+  return true;
+}
+
+void Runner::report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
+                    const Outcome& interp, const std::vector<Difference>& differences) const {
+  std::string bytes;
+  for (uint8_t byte : c.code.bytes) bytes += fmt::format("{:02x} ", byte);
+  const uint16_t cs = c.before.segment(SegReg::kCs);
+  const bool wide = !(cs & 4) || kLdt[cs >> 3].big;
+  fmt::print("\nFAILED {}\n  {}: {}\n  in {}-bit code; repeat with --seed {} --row '{}' --case {}\n",
+             row_title(row), bytes,
+             disassemble(c.code.bytes, c.before.eip, wide ? isa::CodeSize::k32 : isa::CodeSize::k16),
+             wide ? 32 : 16, seed_, row_title(row), number);
+  fmt::print("{}", side_by_side(c.before, native, interp));
+  for (const Patch& patch : c.patches) {
+    fmt::print("  memory [{:08x}]", patch.linear);
+    for (size_t i = 0; i < patch.bytes.size() && i < 32; i++) fmt::print(" {:02x}", patch.bytes[i]);
+    fmt::print("{}\n", patch.bytes.size() > 32 ? " ..." : "");
+  }
+  for (const Difference& d : differences)
+    fmt::print("  * {}: native {} interpreter {}\n", d.key, d.native, d.interp);
+  std::fflush(stdout);
+}
+
+}  // namespace vireo::diff

@@ -1,0 +1,56 @@
+// Runs cases on both sides and keeps the books.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/isa/insn_row.h"
+#include "tests/differential/case_generator.h"
+#include "tests/differential/interp_cpu.h"
+#include "tests/differential/known_differences.h"
+#include "tests/differential/native_cpu.h"
+
+namespace vireo::diff {
+
+/// "ADD 00 /r: Eb, Gb": names a row in options, reports and seeds.
+std::string row_title(const isa::InsnRow& row);
+
+struct RowResult {
+  uint64_t cases = 0;
+  uint64_t failures = 0;
+  std::map<std::string, uint64_t> keys;  ///< of unexplained differences
+};
+
+class Runner {
+ public:
+  Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, uint64_t seed);
+
+  /// One case; false if the row and this number make none. A failure is described on stdout while fewer than
+  /// `most_reports` of the row have been.
+  bool run_case(const isa::InsnRow& row, uint64_t number, RowResult& result, uint64_t most_reports);
+
+  uint64_t completed() const { return completed_; }
+  const std::array<uint64_t, 256>& exceptions() const { return exceptions_; }
+  uint64_t explained() const { return explained_; }
+
+ private:
+  void prepare(const Case& c);
+  void restore();
+  void report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
+              const Outcome& interp, const std::vector<Difference>& differences) const;
+
+  NativeCpu& native_;
+  InterpCpu& interp_;
+  KnownDifferences& known_;
+  const uint64_t seed_;
+  std::vector<uint8_t> pristine_;
+  uint64_t completed_ = 0;
+  uint64_t explained_ = 0;
+  std::array<uint64_t, 256> exceptions_{};
+};
+
+}  // namespace vireo::diff
