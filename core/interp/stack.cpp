@@ -1,4 +1,4 @@
-// PUSH POP PUSHA POPA PUSHF POPF ENTER LEAVE.
+// PUSH POP PUSHA POPA ENTER LEAVE.
 #include <array>
 
 #include "core/interp/operands.h"
@@ -61,43 +61,6 @@ void popa(Interp& interp, const Insn& insn) {
   for (unsigned i = 0; i < 8; ++i) {
     if (i != 3) interp.set_reg<T>(7 - i, insn, image[i]);
   }
-}
-
-/// V86 mode with IOPL below 3: PUSHF and POPF trap to the monitor, unless VME virtualises the 16-bit forms.
-template <class T>
-bool virtual_flags(const Interp& interp) {
-  if (!interp.cpu.v86() || interp.cpu.iopl() == 3) return false;
-  if (!(interp.cpu.cr4 & cr4::kVme) || sizeof(T) != 2) throw_gp();
-  return true;
-}
-
-template <class T>
-void pushf(Interp& interp, const Insn&) {
-  uint64_t value = interp.cpu.rflags & ~(rflags::kVm | rflags::kRf);
-  if (virtual_flags<T>(interp)) {
-    value = (value & ~rflags::kIf) | rflags::kIopl;
-    if (value & rflags::kVif) value |= rflags::kIf;
-  }
-  interp.push(sizeof(T), value);
-}
-
-template <class T>
-void popf(Interp& interp, const Insn&) {
-  const bool virtualised = virtual_flags<T>(interp);
-  const uint64_t offset = stack_offset<T>(interp, 0);
-  const uint64_t value = interp.read<T>(SegReg::kSs, offset);
-  if (virtualised) {
-    // SDM 3B 20.3.1: IF goes to VIF; IF and IOPL stay; TF, or enabling with an interrupt pending, traps.
-    if ((value & rflags::kTf) || ((value & rflags::kIf) && (interp.cpu.rflags & rflags::kVip))) throw_gp();
-    const uint64_t kept = rflags::kIf | rflags::kIopl;
-    uint64_t& flags = interp.cpu.rflags;
-    const uint64_t old = flags;
-    interp.write_flags((value & ~kept) | (old & kept & 0xffff), sizeof(T));
-    flags = (flags & ~(kept | rflags::kVif)) | (old & kept) | (value & rflags::kIf ? rflags::kVif : 0);
-  } else {
-    interp.write_flags(value, sizeof(T));
-  }
-  interp.set_stack_pointer(offset + sizeof(T));
 }
 
 /// SDM 2A, ENTER. Registers change last: pushes below the stack pointer that a later fault makes void are
@@ -166,12 +129,6 @@ Handler POPA(const Insn& insn) {
   return insn.operand_size == 2 ? popa<uint16_t> : popa<uint32_t>;
 }
 
-Handler PUSHF(const Insn& insn) {
-  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return pushf<T>; });
-}
-Handler POPF(const Insn& insn) {
-  return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return popf<T>; });
-}
 Handler ENTER(const Insn& insn) {
   return with_word_size(insn.operand_size, []<class T>(T) -> Handler { return enter<T>; });
 }
