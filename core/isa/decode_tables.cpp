@@ -15,19 +15,14 @@ constexpr unsigned kSlots[] = {1, 16, 72};
 
 ModrmSelect modrm_select(const Encoding& encoding) {
   ModrmSelect select = ModrmSelect::kNone;
-  for (unsigned byte = 0; byte < 256; byte++) {
-    if (!encoding.allows_modrm(static_cast<uint8_t>(byte))) select = ModrmSelect::kRegMod;
+  for (uint64_t mask : encoding.modrm) {
+    if (mask != ~0ull) select = ModrmSelect::kRegMod;
   }
-  for (unsigned byte = 0xc0; byte < 256; byte++) {
-    if (encoding.allows_modrm(static_cast<uint8_t>(byte)) !=
-        encoding.allows_modrm(static_cast<uint8_t>(byte & ~7)))
-      return ModrmSelect::kRegByte;
+  for (unsigned reg = 0; reg < 8; reg++) {
+    const uint8_t rms = static_cast<uint8_t>(encoding.modrm[3] >> (reg * 8));
+    if (rms != 0 && rms != 0xff) return ModrmSelect::kRegByte;
   }
   return select;
-}
-
-bool covers_opcode(const Encoding& encoding, unsigned opcode) {
-  return opcode >= encoding.opcode && opcode < unsigned{encoding.opcode} + encoding.opcode_count;
 }
 
 /// Every encoding of `a` is one of `b`.
@@ -45,34 +40,29 @@ class Builder {
   DecodeTables build() {
     tables_.cells.push_back(0);
     for (const InsnRow& row : rows()) tables_.rows.push_back(decode_row(row));
-    // Rows of a map and opcode, so that the dimensions are known before cells are laid out.
+    for (uint16_t i = 0; i < rows().size(); i++) {
+      const Encoding& encoding = row(i).encoding;
+      for (unsigned n = 0; n < encoding.opcode_count; n++)
+        by_opcode_[static_cast<unsigned>(encoding.map)][encoding.opcode + n].push_back(i);
+    }
     for (unsigned map = 0; map < kOpcodeMaps; map++) {
       for (unsigned opcode = 0; opcode < 256; opcode++) {
-        for (unsigned mode = 0; mode < 2; mode++) add_opcode(static_cast<OpcodeMap>(map), opcode, mode);
+        for (unsigned mode = 0; mode < 2; mode++) add_opcode(map, opcode, mode);
       }
     }
     return std::move(tables_);
   }
 
  private:
-  void add_opcode(OpcodeMap map, unsigned opcode, unsigned mode) {
+  void add_opcode(unsigned map, unsigned opcode, unsigned mode) {
     mine_.clear();
-    for (uint16_t i : by_map(map)) {
-      const Encoding& encoding = row(i).encoding;
-      if (covers_opcode(encoding, opcode) && ((encoding.modes >> mode) & 1)) mine_.push_back(i);
+    for (uint16_t i : by_opcode_[map][opcode]) {
+      if ((row(i).encoding.modes >> mode) & 1) mine_.push_back(i);
     }
     if (mine_.empty()) return;
-    OpcodeEntry& entry = tables_.opcodes[mode][static_cast<unsigned>(map)][opcode];
+    OpcodeEntry& entry = tables_.opcodes[mode][map][opcode];
     lay_out(entry);
     for (uint16_t i : mine_) place(entry, i);
-  }
-
-  const std::vector<uint16_t>& by_map(OpcodeMap map) {
-    if (by_map_[0].empty()) {
-      for (uint16_t i = 0; i < rows().size(); i++)
-        by_map_[static_cast<unsigned>(row(i).encoding.map)].push_back(i);
-    }
-    return by_map_[static_cast<unsigned>(map)];
   }
 
   void lay_out(OpcodeEntry& entry) {
@@ -240,7 +230,7 @@ class Builder {
   }
 
   DecodeTables tables_;
-  std::array<std::vector<uint16_t>, kOpcodeMaps> by_map_;
+  std::array<std::array<std::vector<uint16_t>, 256>, kOpcodeMaps> by_opcode_;
   std::vector<uint16_t> mine_;  ///< rows of the opcode being laid out
 };
 

@@ -140,11 +140,17 @@ bool parse_prefix(std::string_view token, bool opcode_follows, Encoding& encodin
   return true;
 }
 
-void keep_modrm(Encoding& encoding, auto&& wanted) {
+constexpr std::array<uint64_t, 4> kMemoryForms = {~0ull, ~0ull, ~0ull, 0};
+constexpr std::array<uint64_t, 4> kRegisterForms = {0, 0, 0, ~0ull};
+
+void keep_modrm(Encoding& encoding, const std::array<uint64_t, 4>& wanted) {
   encoding.has_modrm = true;
-  for (unsigned byte = 0; byte < 256; byte++) {
-    if (!wanted(byte)) encoding.modrm[byte >> 6] &= ~(1ull << (byte & 63));
-  }
+  for (size_t i = 0; i < wanted.size(); i++) encoding.modrm[i] &= wanted[i];
+}
+
+void keep_reg(Encoding& encoding, unsigned reg) {
+  const uint64_t mask = 0xffull << (reg * 8);
+  keep_modrm(encoding, {mask, mask, mask, mask});
 }
 
 /// Memory-only and register-only rows by their operands' letters.
@@ -153,18 +159,18 @@ void restrict_mod(InsnRow& row) {
   for (const Operand& operand : row.operands) {
     switch (operand.kind) {
       case OperandKind::kM:
-        keep_modrm(row.encoding, [](unsigned byte) { return byte < 0xc0; });
+        keep_modrm(row.encoding, kMemoryForms);
         break;
       case OperandKind::kN:
       case OperandKind::kR:
       case OperandKind::kU:
-        keep_modrm(row.encoding, [](unsigned byte) { return byte >= 0xc0; });
+        keep_modrm(row.encoding, kRegisterForms);
         break;
       default:
         break;
     }
   }
-  if (row.has(attribute::kRegOnly)) keep_modrm(row.encoding, [](unsigned byte) { return byte >= 0xc0; });
+  if (row.has(attribute::kRegOnly)) keep_modrm(row.encoding, kRegisterForms);
 }
 
 }  // namespace
@@ -221,15 +227,15 @@ void parse_encoding(std::string_view text, InsnRow& row) {
     } else if (token[0] == '/') {
       const unsigned digit = static_cast<unsigned>(hex_digit(token[1]));
       CHECK(digit < 8);
-      keep_modrm(encoding, [=](unsigned byte) { return ((byte >> 3) & 7) == digit; });
+      keep_reg(encoding, digit);
     } else if (encoding.has_modrm) {  // 3DNow!: the byte after the operands is the opcode
       encoding.map = OpcodeMap::k3dnow;
       encoding.opcode = static_cast<uint8_t>(hex_byte(token));
     } else {
       const unsigned fixed = static_cast<unsigned>(hex_byte(token));
       CHECK(fixed >= 0xc0 && fixed <= 0xff);
-      const unsigned mask = token.ends_with("+i") ? 0xf8 : 0xff;
-      keep_modrm(encoding, [=](unsigned byte) { return (byte & mask) == fixed; });
+      const uint64_t bits = token.ends_with("+i") ? 0xff : 1;
+      keep_modrm(encoding, {0, 0, 0, bits << (fixed & 63)});
     }
   }
   restrict_mod(row);
