@@ -63,7 +63,6 @@ class Ps2Keyboard final : public Device, public Ps2Port, public KeyboardSink {
   uint8_t leds_ = 0;
   uint8_t typematic_ = 0x2b;              ///< parameter of command F3
   uint8_t pending_command_ = 0;           ///< waits for a parameter
-  uint8_t last_sent_ = 0;                 ///< for Resend
   std::array<KeyType, 256> key_types_{};  ///< by set 3 code
 };
 
