@@ -24,6 +24,9 @@ struct Fault {
   uint64_t address = 0;  ///< #PF: the linear address for CR2
 };
 
+/// Thrown instead of a Fault by an instruction that must be executed again after a pending interrupt (FERR#).
+struct WaitForInterrupt {};
+
 [[noreturn]] void throw_ud();                         ///< #UD
 [[noreturn]] void throw_gp(uint32_t error_code = 0);  ///< #GP
 [[noreturn]] void throw_ss(uint32_t error_code = 0);  ///< #SS
@@ -99,6 +102,8 @@ class Interp final : public ExecutionEngine {
   T read_system(Gla address);
   template <class T>
   void write_system(Gla address, T value);
+  /// A linear write with the rights of another ring (stacks about to be entered).
+  void write_linear_as(Privilege privilege, Gla address, const void* bytes, unsigned size);
 
   /// Offset of the memory operand, truncated to the address size.
   uint64_t effective_address(const Insn& insn) const;
@@ -151,7 +156,10 @@ class Interp final : public ExecutionEngine {
   void far_call(uint16_t selector, uint64_t offset, unsigned operand_size);
   void far_return(unsigned operand_size, unsigned pop_bytes);
   void interrupt_return(unsigned operand_size);
-  enum class Event : uint8_t { kFault, kExternal, kSoftwareInt, kInt3, kInto, kInt1, kNmi };
+  /// kTrap: a #DB after the instruction that caused it (its saved RF is not forced to 1, as a fault's is).
+  enum class Event : uint8_t { kFault, kTrap, kExternal, kNmi, kSoftwareInt, kInt3, kInto, kInt1 };
+  /// Transfers to the guest's handler. The return address is next_rip for the INT instructions, else cpu.rip.
+  /// The handler's address goes to next_rip. Throws a Fault when the delivery itself faults.
   void deliver(Event event, const Fault& fault);
 
   unsigned cpl() const { return cpu.cpl; }
@@ -163,13 +171,18 @@ class Interp final : public ExecutionEngine {
   void check_x87(bool waiting);
   void check_mmx();
   void check_sse();
+  /// The #MF part of check_x87(true), for WAIT.
+  void check_pending_x87_error();
 
   /// Call after segments, CR0, CR4, CPL, RFLAGS.AC or VM, EFER or DR7 changed: recomputes what the fast paths
   /// use and ends the block.
   void mode_changed();
+  /// The same for a data segment register alone.
+  void update_segment(SegReg segment);
 
  private:
   struct Impl;
+  friend struct Impl;
 
   /// What the fast paths need of a segment register. An access inside [0, end) of a kind needs no further
   /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints

@@ -1,0 +1,84 @@
+// The interpreter's private parts: run loop state, code lookup, debug registers. Not for handler families.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/interp/block_cache.h"
+#include "core/interp/interp_inline.h"
+#include "core/log.h"
+
+namespace vireo::interp {
+
+/// Breakpoints that DR7 enables, one bit for each of DR0 to DR3.
+struct Breakpoints {
+  uint8_t execute = 0;
+  uint8_t data = 0;
+  uint8_t io = 0;
+};
+
+struct Interp::Impl {
+  explicit Impl(Interp& interp);
+
+  // --- code lookup (fetch.cpp)
+  // ----------------------------------------------------------------------------------
+  /// The block at CS:RIP. Throws the faults of the fetch of its first instruction.
+  Block* find_block(BlockMode mode);
+  Block* find_block_slow(uint64_t linear, BlockMode mode);
+  /// Decodes at `linear`, whose translation is in the TLB.
+  Block* build(uint64_t linear, BlockMode mode, bool cacheable);
+  Block* build_from_bytes(uint64_t linear, BlockMode mode, bool cacheable);
+  void fill_for_fetch(uint64_t linear);
+
+  // --- execution (interp.cpp)
+  // -----------------------------------------------------------------------------------
+  /// Runs cached blocks until something needs attention or cpu.retired is `limit`.
+  void run_blocks(uint64_t limit);
+  /// One instruction with everything that run_blocks() leaves out: shadows, TF, RF, breakpoints, trace.
+  StepResult step_carefully();
+  bool needs_care() const;
+  /// Looks at exit requests and pins; delivers what is due. Returns the reason to leave run(), if any.
+  std::optional<ExitReason> service_attention();
+  /// Delivers with the rules for faults during delivery: double fault, shutdown.
+  void deliver_event(Event event, Fault fault);
+  /// #DB after an instruction for cpu.pending_dr6.
+  void deliver_debug_trap();
+  void trace_instruction(const Insn& insn);
+
+  // --- debug registers (debug.cpp)
+  // ------------------------------------------------------------------------------
+  void update_breakpoints();
+  /// Bits of DR6 for enabled breakpoints of `kinds` that [linear, linear + size) touches; `write`: also those
+  /// for writes only.
+  uint64_t match_breakpoints(uint8_t kinds, uint64_t linear, uint64_t size, bool write) const;
+  void note_data_access(uint64_t linear, unsigned size, bool write);
+
+  Interp& in;
+  CpuState& cpu;
+  BlockCache cache;
+  BlockMode mode;  ///< of the code that CS says
+  Breakpoints breakpoints;
+  bool always_careful = false;
+  /// The instruction at CS:RIP is a REP instruction stopped between iterations.
+  bool rep_incomplete = false;
+
+  static constexpr unsigned kJumpBits = 12;
+  struct Jump {
+    uint64_t linear = ~uint64_t{0};
+    Block* block = nullptr;
+  };
+  std::array<Jump, 1u << kJumpBits> jumps;
+  static size_t jump_slot(uint64_t linear) {
+    return (linear ^ (linear >> kJumpBits)) & ((1u << kJumpBits) - 1);
+  }
+
+  std::vector<DecodedInsn> building;
+  Block scratch;
+  DecodedInsn scratch_insn;
+
+  uint64_t interrupts_delivered = 0, exceptions_delivered = 0, blocks_entered = 0, slow_lookups = 0,
+           careful_steps = 0;
+};
+
+}  // namespace vireo::interp
