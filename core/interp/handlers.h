@@ -24,7 +24,8 @@ namespace bind {
 Handler bind_native(const Insn& insn);
 
 /// The handler for `insn` on this CPU: #UD when the model lacks the row's feature or nothing implements it.
-Handler bind_handler(const Insn& insn, const CpuModel& model);
+/// `insn` changes when such a CPU executes its bytes as another row.
+Handler bind_handler(Insn& insn, const CpuModel& model);
 
 /// Raises #UD.
 Handler ud_handler();

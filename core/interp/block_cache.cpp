@@ -1,0 +1,134 @@
+#include "core/interp/block_cache.h"
+
+#include <algorithm>
+
+namespace vireo::interp {
+
+namespace {
+
+constexpr size_t kBlocksPerChunk = 4096;
+
+}  // namespace
+
+BlockCache::BlockCache(GuestMemory& memory) : memory_(memory), buckets_(size_t{1} << kBucketBits, nullptr) {
+  memory_.add_listener(*this);
+}
+
+BlockCache::~BlockCache() {
+  clear();
+  memory_.remove_listener(*this);
+}
+
+Block* BlockCache::find(uint64_t physical, BlockMode mode) const {
+  for (Block* b = buckets_[bucket(physical, mode)]; b != nullptr; b = b->next_in_bucket) {
+    if (b->physical == physical && b->mode == mode) return b;
+  }
+  return nullptr;
+}
+
+DecodedInsn* BlockCache::allocate(size_t count) {
+  if (used_in_chunk_ + count > kChunkInsns) {
+    ++chunk_;
+    used_in_chunk_ = 0;
+  }
+  if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<DecodedInsn[]>(kChunkInsns));
+  DecodedInsn* place = &chunks_[chunk_][used_in_chunk_];
+  used_in_chunk_ += count;
+  return place;
+}
+
+Block* BlockCache::add(uint64_t physical, BlockMode mode, const std::vector<DecodedInsn>& insns,
+                       uint32_t bytes, bool crosses, uint64_t second_page) {
+  if (blocks_used_ == block_chunks_.size() * kBlocksPerChunk) {
+    block_chunks_.push_back(std::make_unique<Block[]>(kBlocksPerChunk));
+  }
+  Block* b = &block_chunks_[blocks_used_ / kBlocksPerChunk][blocks_used_ % kBlocksPerChunk];
+  ++blocks_used_;
+  ++blocks_built_;
+  DecodedInsn* place = allocate(insns.size());
+  std::copy(insns.begin(), insns.end(), place);
+  Block*& head = buckets_[bucket(physical, mode)];
+  *b = {physical, second_page, bytes, static_cast<uint32_t>(insns.size()), mode, crosses, place, head};
+  head = b;
+
+  const uint64_t page = physical & ~kPageMask;
+  const uint64_t first = physical & kPageMask;
+  register_in_page(page, b, first, std::min<uint64_t>(first + bytes - 1, kPageMask));
+  if (crosses) register_in_page(second_page, b, 0, first + bytes - 1 - kPageSize);
+  return b;
+}
+
+void BlockCache::register_in_page(uint64_t page, Block* block, uint64_t first, uint64_t last) {
+  auto [entry, inserted] = pages_.try_emplace(page);
+  if (inserted) memory_.mark_code({page});
+  entry->second.blocks.push_back(block);
+  for (uint64_t g = first / kGranuleBytes; g <= last / kGranuleBytes; ++g) entry->second.granules.set(g);
+}
+
+void BlockCache::drop(Block* block) {
+  Block** link = &buckets_[bucket(block->physical, block->mode)];
+  while (*link != block) link = &(*link)->next_in_bucket;
+  *link = block->next_in_bucket;
+  block->physical = Block::kDead;
+  ++blocks_dropped_;
+}
+
+void BlockCache::on_code_written(Gpa start, uint64_t size) {
+  const uint64_t page = start.value & ~kPageMask;
+  auto found = pages_.find(page);
+  if (found == pages_.end()) {
+    // A mark of a layout that is gone.
+    memory_.clear_code_mark({page});
+    return;
+  }
+  CodePage& code = found->second;
+  const uint64_t first = start.page_offset();
+  const uint64_t last = std::min(first + size - 1, kPageMask);
+  bool touched = false;
+  for (uint64_t g = first / kGranuleBytes; g <= last / kGranuleBytes; ++g) touched |= code.granules.test(g);
+  if (!touched) return;
+
+  // Blocks that overlap go, and the granules are those of what remains.
+  bool any_dropped = false;
+  code.granules.reset();
+  std::erase_if(code.blocks, [&](Block* b) {
+    if (b->physical == Block::kDead) return true;
+    const bool starts_here = (b->physical & ~kPageMask) == page;
+    const uint64_t from = starts_here ? b->physical & kPageMask : 0;
+    const uint64_t end = (b->physical & kPageMask) + b->bytes;
+    const uint64_t to = starts_here ? std::min<uint64_t>(end, kPageSize) : end - kPageSize;
+    if (from <= last && first < to) {
+      drop(b);
+      any_dropped = true;
+      return true;
+    }
+    for (uint64_t g = from / kGranuleBytes; g <= (to - 1) / kGranuleBytes; ++g) code.granules.set(g);
+    return false;
+  });
+  if (any_dropped && dropped_flag != nullptr) *dropped_flag = true;
+  if (code.blocks.empty()) {
+    memory_.clear_code_mark({page});
+    pages_.erase(found);
+  }
+}
+
+void BlockCache::make_room() {
+  // One block is at most a page of one-byte instructions.
+  if (chunk_ + 2 > kMaxChunks) clear();
+}
+
+void BlockCache::clear() {
+  // After a change of the layout some marks may stand on other pages now; they go at the next write there.
+  for (const auto& [page, code] : pages_) memory_.clear_code_mark({page});
+  pages_.clear();
+  for (size_t i = 0; i < blocks_used_; ++i)
+    block_chunks_[i / kBlocksPerChunk][i % kBlocksPerChunk].physical = Block::kDead;
+  std::fill(buckets_.begin(), buckets_.end(), nullptr);
+  blocks_dropped_ += blocks_used_;
+  blocks_used_ = 0;
+  chunk_ = used_in_chunk_ = 0;
+  ++flushes_;
+  if (dropped_flag != nullptr) *dropped_flag = true;
+}
+
+}  // namespace vireo::interp

@@ -1,0 +1,236 @@
+#include "core/interp/interp.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/interp/interp_impl.h"
+
+namespace vireo::interp {
+
+namespace {
+
+constexpr uint8_t kDebug = 1, kNmiVector = 2, kDoubleFault = 8, kPageFault = 14;
+constexpr uint64_t kDr6SingleStep = 1u << 14;
+
+enum class FaultClass : uint8_t { kBenign, kContributory, kPageFault };
+
+/// SDM 3A table 6-4.
+FaultClass class_of(uint8_t vector) {
+  if (vector == kPageFault) return FaultClass::kPageFault;
+  return vector == 0 || (vector >= 10 && vector <= 13) ? FaultClass::kContributory : FaultClass::kBenign;
+}
+
+}  // namespace
+
+Interp::Impl::Impl(Interp& interp) : in(interp), cpu(interp.cpu), cache(interp.context.memory) {
+  cache.dropped_flag = &interp.block_ended;
+  building.reserve(64);
+  static Block nothing;  // matches no address
+  jumps.fill({~uint64_t{0}, &nothing});
+}
+
+Interp::Interp(CpuContext& c) : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::make_unique<Impl>(*this)) {
+  mode_changed();
+}
+
+Interp::~Interp() = default;
+
+ExitReason Interp::run(const RunLimits& limits) {
+  mode_changed();
+  // The caller may have changed what decides whether an interrupt can be taken.
+  recheck_interrupts();
+  Impl& impl = *impl_;
+  for (;;) {
+    if (cpu.shutdown) return ExitReason::kShutdown;
+    if (cpu.retired >= limits.retired) return ExitReason::kRetiredLimit;
+    try {
+      if (context.attention.bits() != 0) {
+        if (auto exit = impl.service_attention()) return *exit;
+        continue;
+      }
+      if (cpu.halted) return ExitReason::kHalt;
+      if (impl.needs_care()) {
+        impl.step_carefully();
+      } else {
+        impl.run_blocks(limits.retired);
+      }
+    } catch (const Fault& fault) {
+      impl.deliver_event(Event::kFault, fault);
+    } catch (const WaitForInterrupt&) {
+      // The interrupt is delivered at the top of the loop.
+    }
+  }
+}
+
+bool Interp::Impl::needs_care() const {
+  return always_careful || (cpu.rflags & (rflags::kTf | rflags::kRf)) != 0 ||
+         cpu.interrupt_shadow != CpuState::Shadow::kNone;
+}
+
+void Interp::Impl::run_blocks(uint64_t limit) {
+  Interp& i = in;
+  const std::atomic<uint32_t>& attention = *i.context.attention.word();
+  do {
+    rep_incomplete = false;
+    const Block* block = find_block(mode);
+    ++blocks_entered;
+    const DecodedInsn* insn = block->insns;
+    const DecodedInsn* end = insn + std::min<uint64_t>(block->count, limit - cpu.retired);
+    i.block_ended = false;
+    do {
+      i.next_rip = cpu.rip + insn->insn.length;
+      insn->handler(i, insn->insn);
+      cpu.rip = i.next_rip;
+      ++cpu.retired;
+      if (attention.load(std::memory_order_relaxed) != 0 || i.block_ended) break;
+    } while (++insn != end);
+    if (i.rep_paused) {
+      i.rep_paused = false;
+      rep_incomplete = true;
+      --cpu.retired;
+    }
+    if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) {
+      cpu.rip &= i.linear_mask_;
+      deliver_debug_trap();
+    }
+  } while (attention.load(std::memory_order_relaxed) == 0 && cpu.retired < limit && !cpu.halted &&
+           !needs_care());
+  cpu.rip &= i.linear_mask_;
+}
+
+Interp::StepResult Interp::Impl::step_carefully() {
+  ++careful_steps;
+  const CpuState::Shadow shadow = std::exchange(cpu.interrupt_shadow, CpuState::Shadow::kNone);
+  // A fault ends the shadow too; an interrupt that it held off is due after the fault.
+  if (shadow != CpuState::Shadow::kNone) in.recheck_interrupts();
+  const bool resume = cpu.rflags & rflags::kRf;
+  const bool single_step = cpu.rflags & rflags::kTf;
+  if (breakpoints.execute != 0 && !resume && shadow != CpuState::Shadow::kMovSs) {
+    const uint64_t linear = (cpu.segment(SegReg::kCs).base + cpu.rip) & in.linear_mask_;
+    if (const uint64_t matched = match_breakpoints(breakpoints.execute, linear, 1, true)) {
+      cpu.dr[6] |= matched;
+      throw Fault{kDebug};
+    }
+  }
+  rep_incomplete = false;
+  const Block* block = find_block(BlockMode::make(mode.code_size(), true));
+  const Insn& insn = block->insns->insn;
+  if (log_enabled(LogCategory::kCpu)) trace_instruction(insn);
+  in.block_ended = false;
+  in.next_rip = cpu.rip + insn.length;
+  in.single_stepping_ = single_step;
+  // Instructions that load RF set it after this.
+  cpu.rflags &= ~rflags::kRf;
+  try {
+    block->insns->handler(in, insn);
+  } catch (...) {
+    if (resume) cpu.rflags |= rflags::kRf;
+    in.single_stepping_ = false;
+    throw;
+  }
+  in.single_stepping_ = false;
+  cpu.rip = in.next_rip & in.linear_mask_;
+  StepResult result = StepResult::kRetired;
+  if (in.rep_paused) {
+    in.rep_paused = false;
+    rep_incomplete = true;
+    result = StepResult::kIncomplete;
+  } else {
+    ++cpu.retired;
+  }
+  if (single_step) cpu.pending_dr6 |= kDr6SingleStep;
+  if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) {
+    deliver_debug_trap();
+    result = StepResult::kRetired;
+  }
+  return result;
+}
+
+void Interp::Impl::deliver_debug_trap() {
+  cpu.dr[6] |= std::exchange(cpu.pending_dr6, 0);
+  deliver_event(Event::kTrap, Fault{kDebug});
+}
+
+Interp::StepResult Interp::step_one(std::optional<Fault>* undelivered) {
+  mode_changed();
+  try {
+    return impl_->step_carefully();
+  } catch (const Fault& fault) {
+    if (undelivered != nullptr) {
+      *undelivered = fault;
+      cpu.pending_dr6 = 0;
+    } else {
+      impl_->deliver_event(Event::kFault, fault);
+    }
+    return StepResult::kFault;
+  } catch (const WaitForInterrupt&) {
+    return StepResult::kIncomplete;
+  }
+}
+
+std::optional<ExitReason> Interp::Impl::service_attention() {
+  Attention& attention = in.context.attention;
+  const uint32_t bits = attention.bits();
+  if (bits & Attention::kExit) {
+    attention.clear(Attention::kExit);
+    return ExitReason::kAttention;
+  }
+  attention.clear(bits);
+  if (bits & Attention::kNmi) cpu.nmi_pending = true;
+  if (cpu.interrupt_shadow != CpuState::Shadow::kNone) return std::nullopt;  // step_carefully() rechecks
+  if (cpu.nmi_pending && !cpu.nmi_blocked) {
+    cpu.nmi_pending = false;
+    cpu.nmi_blocked = true;
+    attention.request(Attention::kInterrupt);
+    deliver_event(Event::kNmi, Fault{kNmiVector});
+    return std::nullopt;
+  }
+  if ((cpu.rflags & rflags::kIf) && in.context.interrupts.interrupt_pending()) {
+    deliver_event(Event::kExternal, Fault{in.context.interrupts.acknowledge()});
+    // More may be waiting for when the handler sets IF; until then one look is enough.
+  }
+  return std::nullopt;
+}
+
+void Interp::Impl::deliver_event(Event event, Fault fault) {
+  if (rep_incomplete) ++cpu.retired;  // left for good, as far as counting goes
+  for (;;) {
+    try {
+      in.deliver(event, fault);
+      break;
+    } catch (const Fault& second) {
+      const FaultClass first_class = event == Event::kFault ? class_of(fault.vector) : FaultClass::kBenign;
+      const FaultClass second_class = class_of(second.vector);
+      if (event == Event::kFault && fault.vector == kDoubleFault) {
+        trace(LogCategory::kException, "shutdown: vector {} while delivering a double fault", second.vector);
+        cpu.shutdown = true;
+        return;
+      }
+      const bool doubled =
+          (first_class == FaultClass::kContributory && second_class == FaultClass::kContributory) ||
+          (first_class == FaultClass::kPageFault && second_class != FaultClass::kBenign);
+      event = Event::kFault;
+      fault = doubled ? Fault{kDoubleFault, true, 0} : second;
+    }
+  }
+  rep_incomplete = false;
+  cpu.halted = false;
+  cpu.pending_dr6 = 0;
+  cpu.interrupt_shadow = CpuState::Shadow::kNone;
+  cpu.rip = in.next_rip & in.linear_mask_;
+  in.rep_paused = false;
+  in.block_ended = true;
+}
+
+void Interp::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  visit("interp_blocks_built", impl_->cache.blocks_built());
+  visit("interp_blocks_dropped", impl_->cache.blocks_dropped());
+  visit("interp_cache_flushes", impl_->cache.flushes());
+  visit("interp_blocks_entered", impl_->blocks_entered);
+  visit("interp_slow_lookups", impl_->slow_lookups);
+  visit("interp_careful_steps", impl_->careful_steps);
+  visit("interp_interrupts", impl_->interrupts_delivered);
+  visit("interp_exceptions", impl_->exceptions_delivered);
+}
+
+}  // namespace vireo::interp

@@ -1,0 +1,149 @@
+// Memory accesses that the inline fast paths do not cover: segment checks, alignment, data breakpoints, page
+// faults, operands across pages, MMIO and pages with code.
+#include <algorithm>
+
+#include "core/interp/interp_impl.h"
+
+namespace vireo::interp {
+
+namespace {
+
+[[noreturn]] void throw_pf(const PageFault& fault) {
+  throw Fault{14, true, fault.error_code, fault.address.value};
+}
+
+void fill_or_throw(Mmu& mmu, Gla address, Access access, Privilege privilege) {
+  if (auto fault = mmu.fill(address, access, privilege)) throw_pf(*fault);
+}
+
+[[noreturn]] void throw_segment_violation(SegReg segment) {
+  if (segment == SegReg::kSs) throw_ss(0);
+  throw_gp(0);
+}
+
+/// SDM 3A 5.3 (limits) and 5.4, 5.5 (types).
+void check_segment(const CpuState& cpu, SegReg which, uint64_t offset, unsigned size, bool write) {
+  const Segment& s = cpu.segment(which);
+  if (!cpu.real_or_v86()) {
+    if (!s.usable() || !(write ? s.is_writable_data() : s.is_readable())) throw_segment_violation(which);
+  }
+  const uint64_t last = offset + size - 1;
+  if (s.is_expand_down()) {
+    const uint64_t top = s.big() ? 0xffffffff : 0xffff;
+    if (offset <= s.limit || last > top) throw_segment_violation(which);
+  } else if (last > s.limit) {
+    throw_segment_violation(which);
+  }
+}
+
+bool alignment_checked(const CpuState& cpu) {
+  return (cpu.cr0 & cr0::kAm) && (cpu.rflags & rflags::kAc) && cpu.cpl == 3;
+}
+
+/// #AC for operands of 2, 4 and 8 bytes; wider ones have alignment rules of their own.
+void check_alignment(const CpuState& cpu, uint64_t linear, unsigned size) {
+  if ((size == 2 || size == 4 || size == 8) && (linear & (size - 1)) != 0 && alignment_checked(cpu)) {
+    throw Fault{17, true, 0};
+  }
+}
+
+unsigned bytes_in_page(Gla address, unsigned size) {
+  return static_cast<unsigned>(std::min<uint64_t>(size, kPageSize - address.page_offset()));
+}
+
+}  // namespace
+
+void Interp::read_linear(Gla address, Privilege privilege, void* out, unsigned size) {
+  const unsigned first = bytes_in_page(address, size);
+  const Gla second{(address.value + first) & linear_mask_};
+  fill_or_throw(mmu, address, Access::kRead, privilege);
+  if (first < size) fill_or_throw(mmu, second, Access::kRead, privilege);
+  mmu.read_slow(address, privilege, out, first);
+  if (first < size) mmu.read_slow(second, privilege, static_cast<uint8_t*>(out) + first, size - first);
+}
+
+void Interp::write_linear(Gla address, Privilege privilege, const void* bytes, unsigned size) {
+  const unsigned first = bytes_in_page(address, size);
+  const Gla second{(address.value + first) & linear_mask_};
+  fill_or_throw(mmu, address, Access::kWrite, privilege);
+  if (first < size) fill_or_throw(mmu, second, Access::kWrite, privilege);
+  mmu.write_slow(address, privilege, bytes, first);
+  if (first < size)
+    mmu.write_slow(second, privilege, static_cast<const uint8_t*>(bytes) + first, size - first);
+}
+
+void Interp::write_linear_as(Privilege privilege, Gla address, const void* bytes, unsigned size) {
+  address.value &= linear_mask_;
+  if (uint8_t* host = mmu.fast_write(address, size, privilege)) {
+    std::memcpy(host, bytes, size);
+  } else {
+    write_linear(address, privilege, bytes, size);
+  }
+}
+
+void Interp::read_checked(SegReg segment, uint64_t offset, void* out, unsigned size) {
+  check_segment(cpu, segment, offset, size, false);
+  const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
+  check_alignment(cpu, address.value, size);
+  read_linear(address, privilege_, out, size);
+  impl_->note_data_access(address.value, size, false);
+}
+
+void Interp::write_checked(SegReg segment, uint64_t offset, const void* bytes, unsigned size) {
+  check_segment(cpu, segment, offset, size, true);
+  const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
+  check_alignment(cpu, address.value, size);
+  write_linear(address, privilege_, bytes, size);
+  impl_->note_data_access(address.value, size, true);
+}
+
+void Interp::probe_write(SegReg segment, uint64_t offset, unsigned size) {
+  check_segment(cpu, segment, offset, size, true);
+  const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
+  check_alignment(cpu, address.value, size);
+  const unsigned first = bytes_in_page(address, size);
+  fill_or_throw(mmu, address, Access::kWrite, privilege_);
+  if (first < size) fill_or_throw(mmu, {(address.value + first) & linear_mask_}, Access::kWrite, privilege_);
+}
+
+void Interp::read_for_write_checked(SegReg segment, uint64_t offset, void* out, unsigned size) {
+  probe_write(segment, offset, size);
+  const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
+  read_linear(address, privilege_, out, size);
+}
+
+void Interp::read_bytes(SegReg segment, uint64_t offset, void* out, unsigned size) {
+  read_checked(segment, offset, out, size);
+}
+
+void Interp::write_bytes(SegReg segment, uint64_t offset, const void* bytes, unsigned size) {
+  write_checked(segment, offset, bytes, size);
+}
+
+void Interp::update_segment(SegReg which) {
+  const Segment& s = cpu.segment(which);
+  const bool unchecked_type = cpu.real_or_v86();
+  // Everything that one comparison cannot decide goes through check_segment().
+  const bool plain = !s.is_expand_down() && impl_->breakpoints.data == 0 && !alignment_checked(cpu);
+  const uint64_t end = plain ? uint64_t{s.limit} + 1 : 0;
+  SegmentView& view = view_[static_cast<unsigned>(which)];
+  view.base = s.base;
+  view.read_end = unchecked_type || (s.usable() && s.is_readable()) ? end : 0;
+  view.write_end = unchecked_type || (s.usable() && s.is_writable_data()) ? end : 0;
+  if (which == SegReg::kSs) stack_mask_ = s.big() ? 0xffffffff : 0xffff;
+}
+
+void Interp::mode_changed() {
+  linear_mask_ = cpu.long_mode() ? ~uint64_t{0} : 0xffffffff;
+  privilege_ = cpu.cpl == 3 ? Privilege::kUser : Privilege::kSupervisor;
+  impl_->update_breakpoints();
+  for (unsigned i = 0; i < 6; ++i) update_segment(static_cast<SegReg>(i));
+  const Segment& cs = cpu.segment(SegReg::kCs);
+  const isa::CodeSize size = cpu.long_mode() && (cs.access & Segment::kL) ? isa::CodeSize::k64
+                             : cs.big()                                   ? isa::CodeSize::k32
+                                                                          : isa::CodeSize::k16;
+  impl_->mode = BlockMode::make(size, false);
+  end_block();
+}
+
+}  // namespace vireo::interp
