@@ -80,7 +80,7 @@ Result<std::unique_ptr<BlockBackend>> open_image(const std::string& path, ImageK
       ::open(path.c_str(), (writes_file ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!fd.valid()) {
     const int error = errno;
-    const bool readable = ::access(path.c_str(), R_OK) == 0;
+    const bool readable = ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) == 0;
     return problem(path, cannot_open(error, writes_file && readable, kind));
   }
   if (::fstat(fd.get(), &info) != 0) return problem(path, cannot_open(errno, false, kind));
