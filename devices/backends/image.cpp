@@ -31,14 +31,15 @@ std::optional<std::string> wrong_sort(mode_t mode) {
   return "this is a socket; only files and block devices can be drives";
 }
 
+std::string not_writable(ImageKind kind) {
+  return fmt::format(
+      "the file is read-only, and a {} is written to; make it writable (chmod u+w) or use --snapshot",
+      kind == ImageKind::kFloppy ? "diskette" : "disk");
+}
+
 std::string cannot_open(int error, bool for_writing, ImageKind kind) {
   if (error == ENOENT) return "there is no such file";
-  if (for_writing && (error == EACCES || error == EPERM || error == EROFS)) {
-    return fmt::format(
-        "the file is read-only for you, and a {} is written to; make it writable (chmod u+w) or use "
-        "--snapshot",
-        kind == ImageKind::kFloppy ? "diskette" : "disk");
-  }
+  if (for_writing && (error == EACCES || error == EPERM || error == EROFS)) return not_writable(kind);
   if (error == EACCES || error == EPERM) return "you may not read this file";
   if (error == ENOMEDIUM) return "there is no medium in this device";
   return fmt::format("cannot open: {}", std::strerror(error));
@@ -75,6 +76,11 @@ Result<std::unique_ptr<BlockBackend>> open_image(const std::string& path, ImageK
   struct stat info;
   if (::stat(path.c_str(), &info) != 0) return problem(path, cannot_open(errno, false, kind));
   if (auto text = wrong_sort(info.st_mode)) return problem(path, *text);
+
+  // Root may write such a file, but its owner has said that it is not to change.
+  if (writes_file && S_ISREG(info.st_mode) && (info.st_mode & (S_IWUSR | S_IWGRP | S_IWOTH)) == 0) {
+    return problem(path, not_writable(kind));
+  }
 
   FileDescriptor fd(
       ::open(path.c_str(), (writes_file ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
