@@ -22,6 +22,7 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   VirtualNs now() const { return clock_.now(); }
+  const Clock& clock() const { return clock_; }
 
   /// When the earliest armed timer is due; nothing if none is armed.
   std::optional<VirtualNs> next_deadline() const;

@@ -1,0 +1,39 @@
+#include "core/machine/engine_factory.h"
+
+#include <fmt/format.h>
+
+#include "core/interp/interp.h"
+
+namespace vireo {
+
+namespace {
+
+struct EngineRow {
+  std::string_view name;
+  std::string_view reason;  ///< why auto takes it when it comes to it
+  std::unique_ptr<ExecutionEngine> (*make)(CpuContext&);
+};
+
+/// In auto's order of preference.
+constexpr EngineRow kEngines[] = {
+    {"interp", "the only engine of this version",
+     [](CpuContext& context) -> std::unique_ptr<ExecutionEngine> { return std::make_unique<interp::Interp>(context); }},
+};
+
+}  // namespace
+
+Result<EngineChoice> choose_engine(std::string_view requested) {
+  for (const EngineRow& row : kEngines) {
+    if (requested == "auto") return EngineChoice{std::string(row.name), std::string(row.reason), row.make};
+    if (requested == row.name) return EngineChoice{std::string(row.name), "as asked for", row.make};
+  }
+  return Error{fmt::format("--engine {}: this version has auto, {}", requested, engine_names())};
+}
+
+std::string engine_names() {
+  std::string names;
+  for (const EngineRow& row : kEngines) names += (names.empty() ? "" : ", ") + std::string(row.name);
+  return names;
+}
+
+}  // namespace vireo

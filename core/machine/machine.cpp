@@ -1,0 +1,249 @@
+#include "core/machine/machine.h"
+
+#include <fmt/format.h>
+#include <sha2.h>
+
+#include <algorithm>
+
+#include "core/isa/cpuid.h"
+#include "core/log.h"
+#include "core/machine/clocks.h"
+#include "core/machine/cpu_archive.h"
+#include "core/machine/engine_factory.h"
+#include "core/machine/pc_board.h"
+#include "core/scheduler.h"
+#include "softmmu/soft_mmu.h"
+
+namespace vireo {
+
+namespace {
+
+std::unique_ptr<MachineClock> make_clock(const MachineConfig& config, const CpuState& cpu) {
+  if (config.clock == ClockKind::kVirtual) return std::make_unique<VirtualClock>(cpu, config.virtual_mips);
+  return std::make_unique<RealtimeClock>();
+}
+
+}  // namespace
+
+class Machine::Impl {
+ public:
+  Impl(const MachineConfig& config, const CpuModel& model, EngineChoice choice,
+       std::unique_ptr<GuestMemory> memory)
+      : model_(model),
+        choice_(std::move(choice)),
+        memory_(std::move(memory)),
+        clock_(make_clock(config, cpu_)),
+        scheduler_(*clock_),
+        mmu_(cpu_, *memory_, model_.physical_bits) {
+    scheduler_.set_earlier_deadline_hook([this] { attention_.request(Attention::kExit); });
+  }
+
+  Result<void> build(const MachineConfig& config, MachineIo& io, Firmware firmware) {
+    BoardEvents events;
+    events.interrupt_changed = [this] { attention_.request(Attention::kInterrupt); };
+    events.nmi = [this] {
+      cpu_.nmi_pending = true;
+      attention_.request(Attention::kNmi);
+    };
+    events.reset = [this] { ask(MachineStop::kResetAsked); };
+    events.power_off = [this] { ask(MachineStop::kPoweredOff); };
+    events.debug_exit = [this](uint32_t value) {
+      debug_exit_value_ = static_cast<uint8_t>(value);
+      ask(MachineStop::kDebugExit);
+    };
+    auto board = PcBoard::create(config, model_, io, std::move(firmware), *memory_, ports_, scheduler_,
+                                 std::move(events));
+    if (!board) return board.error();
+    board_ = board.take();
+    context_ = std::make_unique<CpuContext>(CpuContext{
+        .cpu = cpu_,
+        .memory = *memory_,
+        .mmu = mmu_,
+        .ports = ports_,
+        .interrupts = board_->interrupts(),
+        .clock = *clock_,
+        .attention = attention_,
+        .model = model_,
+        .ferr = [this](bool level) { board_->set_ferr(level); },
+        .apic_base_changed = [this](uint64_t value) { board_->set_apic_base(value); },
+    });
+    engine_ = choice_.make(*context_);
+    reset();
+    return {};
+  }
+
+  MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait) {
+    if (stop_ == MachineStop::kResetAsked) reset();
+    stop_.reset();
+    for (;;) {
+      scheduler_.run_due();
+      if (clock_->now() >= next_poll_) {
+        next_poll_ = clock_->now() + kPollInterval;
+        if (!poll()) return MachineStop::kAsked;
+      }
+      if (stop_) return *stop_;
+      switch (run_engine()) {
+        case ExitReason::kRetiredLimit:
+        case ExitReason::kAttention:
+          break;
+        case ExitReason::kHalt:
+          if (stop_) return *stop_;
+          if ((cpu_.rflags & rflags::kIf) == 0) return MachineStop::kHaltedForever;
+          idle(wait);
+          break;
+        case ExitReason::kShutdown:
+          return MachineStop::kGuestDied;
+      }
+    }
+  }
+
+  void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+    visit("engine runs", engine_runs_);
+    visit("halts", halts_);
+    engine_->visit_stats(visit);
+  }
+
+  std::vector<uint8_t> save_state() {
+    StateArchive ar;
+    ar.section("cpu", 1, [this](StateArchive& inner) { cpu_state(inner, cpu_); });
+    ar.section("clock", 1, [this](StateArchive& inner) { clock_->state(inner); });
+    board_->state(ar);
+    return ar.bytes();
+  }
+
+  std::string state_hash() {
+    const std::vector<uint8_t> state = save_state();
+    SHA2_CTX context;
+    SHA256Init(&context);
+    SHA256Update(&context, state.data(), state.size());
+    const std::span<uint8_t> ram = memory_->ram();
+    SHA256Update(&context, ram.data(), ram.size());
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256Final(digest, &context);
+    std::string hex;
+    for (uint8_t byte : digest) hex += fmt::format("{:02x}", byte);
+    return hex;
+  }
+
+  const CpuState& cpu() const { return cpu_; }
+  const MachineClock& clock() const { return *clock_; }
+  PcBoard& board() { return *board_; }
+  const EngineChoice& choice() const { return choice_; }
+  uint8_t debug_exit_value() const { return debug_exit_value_; }
+
+ private:
+  /// The first event decides; the engine leaves after the current instruction.
+  void ask(MachineStop stop) {
+    if (!stop_) stop_ = stop;
+    attention_.request(Attention::kExit);
+  }
+
+  void reset() {
+    const uint64_t retired = cpu_.retired;
+    const uint64_t tsc_offset = cpu_.tsc_offset;
+    board_->reset();
+    reset_cpu(cpu_, model_.signature);
+    cpu_.retired = retired;
+    cpu_.tsc_offset = tsc_offset;
+    if (model_.has(isa::Feature::kApic)) {
+      cpu_.msr.apic_base = LocalApic::kDefaultBase | LocalApic::kBootstrapProcessor | LocalApic::kGlobalEnable;
+      board_->set_apic_base(cpu_.msr.apic_base);
+    } else {
+      board_->set_apic_base(0);
+    }
+    mmu_.control_registers_changed();
+    mmu_.flush(true);
+  }
+
+  ExitReason run_engine() {
+    const VirtualNs due = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
+    RunLimits limits;
+    if (const auto retired = clock_->retired_at(due)) {
+      limits.retired = *retired;
+      ++engine_runs_;
+      return engine_->run(limits);
+    }
+    // Real time: a number of instructions that takes about as long as there is time, by the speed of late.
+    const VirtualNs start = clock_->now();
+    const double budget = static_cast<double>(std::clamp<VirtualNs>(due - start, kShortestSlice, kLongestSlice));
+    const uint64_t first = cpu_.retired;
+    limits.retired = first + static_cast<uint64_t>(budget * instructions_per_ns_) + 1;
+    ++engine_runs_;
+    const ExitReason exit = engine_->run(limits);
+    const VirtualNs spent = clock_->now() - start;
+    if (exit == ExitReason::kRetiredLimit && spent > 0) {
+      const double speed = static_cast<double>(cpu_.retired - first) / static_cast<double>(spent);
+      instructions_per_ns_ = std::clamp(0.75 * instructions_per_ns_ + 0.25 * speed, 0.0001, 10.0);
+    }
+    return exit;
+  }
+
+  void idle(const std::function<void(VirtualNs)>& wait) {
+    ++halts_;
+    const VirtualNs until = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
+    if (clock_->skip_to(until)) return;
+    const VirtualNs at_most = until - clock_->now();
+    if (at_most > 0) wait(at_most);
+  }
+
+  static constexpr VirtualNs kShortestSlice = 20'000;
+  static constexpr VirtualNs kLongestSlice = 2'000'000;
+
+  const CpuModel model_;
+  EngineChoice choice_;
+  CpuState cpu_;
+  std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<MachineClock> clock_;
+  Scheduler scheduler_;
+  Attention attention_;
+  IoBus ports_;
+  SoftMmu mmu_;
+  std::unique_ptr<PcBoard> board_;
+  std::unique_ptr<CpuContext> context_;
+  std::unique_ptr<ExecutionEngine> engine_;
+
+  std::optional<MachineStop> stop_;
+  VirtualNs next_poll_ = 0;
+  double instructions_per_ns_ = 0.05;
+  uint8_t debug_exit_value_ = 0;
+  uint64_t engine_runs_ = 0;
+  uint64_t halts_ = 0;
+};
+
+Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, MachineIo io) {
+  auto choice = choose_engine(config.engine);
+  if (!choice) return choice.error();
+  auto model = find_cpu_model(config.cpu_model);
+  if (!model) return model.error();
+  auto firmware = Firmware::load();
+  if (!firmware) return firmware.error();
+  auto memory = GuestMemory::create(uint64_t{config.memory_mib} << 20);
+  if (!memory) return memory.error();
+  auto impl = std::make_unique<Impl>(config, model.value(), choice.take(), memory.take());
+  if (auto built = impl->build(config, io, firmware.take()); !built) return built.error();
+  return std::unique_ptr<Machine>(new Machine(std::move(impl)));
+}
+
+Machine::Machine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Machine::~Machine() = default;
+
+MachineStop Machine::run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait) {
+  return impl_->run(poll, wait);
+}
+
+VideoSource& Machine::video() { return impl_->board().video(); }
+KeyboardSink& Machine::keyboard() { return impl_->board().keyboard(); }
+MouseSink& Machine::mouse() { return impl_->board().mouse(); }
+const CpuState& Machine::cpu() const { return impl_->cpu(); }
+VirtualNs Machine::now() const { return impl_->clock().now(); }
+std::string_view Machine::engine_name() const { return impl_->choice().name; }
+const std::string& Machine::engine_reason() const { return impl_->choice().reason; }
+uint8_t Machine::debug_exit_value() const { return impl_->debug_exit_value(); }
+void Machine::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  impl_->visit_stats(visit);
+}
+std::string Machine::state_hash() { return impl_->state_hash(); }
+std::vector<uint8_t> Machine::save_state() { return impl_->save_state(); }
+bool Machine::flush_drives() { return impl_->board().flush_drives(); }
+
+}  // namespace vireo

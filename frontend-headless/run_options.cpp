@@ -1,0 +1,256 @@
+#include "frontend-headless/run_options.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/isa/cpuid.h"
+#include "core/log.h"
+#include "devices/backends/image.h"
+#include "frontend-headless/text_watch.h"
+
+namespace vireo {
+
+namespace {
+
+/// More than any kernel or initramfs; keeps a wrong file (a disk image, /dev/zero) from filling memory.
+constexpr size_t kMaxBootFileBytes = size_t{1} << 30;
+
+Result<std::vector<uint8_t>> read_file(const std::string& path, std::string_view what) {
+  const auto fail = [&](std::string_view why) -> Error { return {fmt::format("{} '{}': {}", what, path, why)}; };
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return fail(std::strerror(errno));
+  struct stat info {};
+  std::vector<uint8_t> bytes;
+  std::string why;
+  if (fstat(fd, &info) != 0) {
+    why = std::strerror(errno);
+  } else if (S_ISDIR(info.st_mode)) {
+    why = "is a directory; give the file itself";
+  } else if (!S_ISREG(info.st_mode)) {
+    why = "is not a regular file";
+  } else if (info.st_size == 0) {
+    why = "is empty";
+  } else if (static_cast<uint64_t>(info.st_size) > kMaxBootFileBytes) {
+    why = "is larger than 1 GiB, which no kernel or initramfs is";
+  } else {
+    bytes.resize(static_cast<size_t>(info.st_size));
+    size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = ::read(fd, bytes.data() + done, bytes.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) {
+        why = n < 0 ? std::strerror(errno) : "became shorter while it was read";
+        break;
+      }
+      done += static_cast<size_t>(n);
+    }
+  }
+  close(fd);
+  if (!why.empty()) return fail(why);
+  return bytes;
+}
+
+Result<int64_t> parse_rtc(const std::string& text) {
+  struct tm broken_down {};
+  const char* end = strptime(text.c_str(), "%Y-%m-%dT%H:%M:%S", &broken_down);
+  if (end == nullptr || *end != '\0') {
+    return Error{fmt::format("--rtc '{}': give the date and time as YYYY-MM-DDThh:mm:ss", text)};
+  }
+  return static_cast<int64_t>(timegm(&broken_down));
+}
+
+}  // namespace
+
+void add_run_options(CLI::App& app, RunOptions& o) {
+  const std::string machine = "Machine";
+  app.add_option("--engine", o.machine.engine, "What executes guest code: auto, interp")
+      ->type_name("E")
+      ->group(machine);
+  app.add_option("--clock", o.clock, "realtime: guest time follows the host; virtual: guest time is the count of "
+                                     "executed instructions, idle time is skipped, runs repeat exactly")
+      ->check(CLI::IsMember({"realtime", "virtual"}))
+      ->type_name("CLOCK")
+      ->group(machine);
+  app.add_option("--virtual-mips", o.machine.virtual_mips,
+                 "With --clock virtual: instructions per microsecond of guest time (default 100)")
+      ->check(CLI::Range(1, 10000))
+      ->type_name("N")
+      ->group(machine);
+  app.add_option("-m,--memory", o.machine.memory_mib, "Guest memory in MiB (default 256)")
+      ->check(CLI::Range(kMinMemoryMib, kMaxMemoryMib))
+      ->type_name("MIB")
+      ->group(machine);
+  app.add_option("--cpu", o.machine.cpu_model, "CPU model: 486, pentium, pentium3, core2duo-32 (default)")
+      ->type_name("MODEL")
+      ->group(machine);
+  app.add_option("--rtc", o.rtc, "Date and time at power-on: YYYY-MM-DDThh:mm:ss (default: the host's; with --clock "
+                                 "virtual 2026-01-01T00:00:00)")
+      ->type_name("TIME")
+      ->group(machine);
+
+  const std::string drives = "Drives (raw images)";
+  app.add_option("--hda", o.hda, "First hard disk")->type_name("FILE")->group(drives);
+  app.add_option("--hdb", o.hdb, "Second hard disk")->type_name("FILE")->group(drives);
+  app.add_option("--fda", o.fda, "Floppy in drive A:")->type_name("FILE")->group(drives);
+  app.add_option("--fdb", o.fdb, "Floppy in drive B:")->type_name("FILE")->group(drives);
+  app.add_option("--cdrom", o.cdrom, "CD or DVD image")->type_name("FILE")->group(drives);
+  app.add_flag("--snapshot", o.snapshot, "Keep all changes out of the image files; they are gone at the end")
+      ->group(drives);
+
+  const std::string boot = "Starting";
+  app.add_option("--boot", o.machine.boot, "Boot order: c disk, d CD, a floppy, n network; e.g. dc")
+      ->type_name("ORDER")
+      ->group(boot);
+  app.add_option("--kernel", o.kernel, "Linux bzImage or Multiboot kernel to start directly")
+      ->type_name("FILE")
+      ->group(boot);
+  app.add_option("--initrd", o.initrd, "Initial RAM disk (Multiboot: the module)")->type_name("FILE")->group(boot);
+  app.add_option("--append", o.append, "Kernel command line")->type_name("TEXT")->group(boot);
+
+  const std::string lines = "Input and output";
+  const char* char_specs = "stdio, none, file:FILE, tcp:HOST:PORT[,server] or pty";
+  app.add_option("--serial", o.serial, fmt::format("First serial line: {}", char_specs))
+      ->type_name("WHERE")
+      ->group(lines);
+  app.add_option("--serial2", o.serial2, "Second serial line, likewise")->type_name("WHERE")->group(lines);
+  app.add_option("--debug-console", o.debug_console, "Firmware messages (port 0x402), likewise")
+      ->type_name("WHERE")
+      ->group(lines);
+  app.add_option("--display", o.display, "none: no window (use --screen-text)")
+      ->type_name("DISPLAY")
+      ->group(lines);
+  app.add_option("--send-text", o.send_text,
+                 "Type this on the guest's keyboard; \\n is Enter, \\t Tab, \\b Backspace, \\e Esc. May repeat")
+      ->type_name("TEXT")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->group(lines);
+  app.add_option("--send-when", o.send_when,
+                 "Hold back the --send-text of the same rank until this matches the screen or the serial output")
+      ->type_name("REGEX")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false)
+      ->group(lines);
+
+  const std::string ending = "Ending and reporting";
+  app.add_option("--until-text", o.until_text,
+                 "End with status 0 once this matches the serial output or the text screen (status 4 if the guest "
+                 "ends first)")
+      ->type_name("REGEX")
+      ->group(ending);
+  app.add_option("--timeout", o.timeout_s, "End with status 5 after so many seconds of host time")
+      ->check(CLI::PositiveNumber)
+      ->type_name("S")
+      ->group(ending);
+  app.add_flag("--no-reboot", o.no_reboot, "A guest that resets itself ends the run with status 0")->group(ending);
+  app.add_flag("--debug-exit", o.machine.debug_exit,
+               "A guest that writes V to port 0xf4 ends the run with status (V << 1) | 1")
+      ->group(ending);
+  app.add_option("--screen-text", o.screen_text, "Write the text screen here at the end; - is stdout")
+      ->type_name("FILE")
+      ->group(ending);
+  app.add_option("--final-state", o.final_state, "Write engine, instruction count, time and a hash of all state as JSON")
+      ->type_name("FILE")
+      ->group(ending);
+  auto* stats = app.add_option("--stats", o.stats_to, "Print counters at the end; =json:FILE writes them as JSON")
+                    ->type_name("json:FILE")
+                    ->expected(0, 1)
+                    ->group(ending);
+  stats->each([&o](const std::string&) { o.stats = true; });
+  stats->trigger_on_parse();
+  app.add_option("--trace", o.trace,
+                 fmt::format("Trace on stderr, comma-separated: {}", fmt::join(kLogCategoryNames, ", ")))
+      ->type_name("WHAT")
+      ->group(ending);
+}
+
+Result<void> complete(RunOptions& o) {
+  if (o.display != "none") {
+    return Error{fmt::format("--display {}: this build has no such display; use --display none, with --serial stdio "
+                             "or --screen-text to see the guest",
+                             o.display)};
+  }
+  if (o.kernel.empty() && (!o.initrd.empty() || !o.append.empty())) {
+    return Error{"--initrd and --append belong to a kernel; give --kernel FILE too"};
+  }
+  for (char letter : o.machine.boot) {
+    if (std::strchr("acdn", letter) == nullptr) {
+      return Error{fmt::format("--boot {}: '{}' is none of a (floppy), c (disk), d (CD), n (network)", o.machine.boot,
+                               letter)};
+    }
+  }
+  o.machine.clock = o.clock == "virtual" ? ClockKind::kVirtual : ClockKind::kRealtime;
+  if (!o.rtc.empty()) {
+    Result<int64_t> start = parse_rtc(o.rtc);
+    if (!start) return start.error();
+    o.machine.rtc_start = start.value();
+  }
+  if (auto model = find_cpu_model(o.machine.cpu_model); !model) return model.error();
+  if (!o.stats_to.empty() && o.stats_to.rfind("json:", 0) != 0) {
+    return Error{fmt::format("--stats={}: the only form is --stats=json:FILE", o.stats_to)};
+  }
+  if (o.send_when.size() > o.send_text.size()) {
+    return Error{"each --send-when delays the --send-text of the same rank; there are more --send-when than --send-text"};
+  }
+  for (const std::string& pattern : o.send_when) {
+    if (auto regex = compile_regex("--send-when", pattern); !regex) return regex.error();
+  }
+  if (auto regex = compile_regex("--until-text", o.until_text); !regex) return regex.error();
+  if (!o.trace.empty()) {
+    if (auto enabled = enable_log_categories(o.trace); !enabled) return enabled.error();
+  }
+  return {};
+}
+
+Result<OpenedFiles> open_files(const RunOptions& o) {
+  OpenedFiles files;
+  const auto open_drive = [&](const std::string& path, ImageKind kind,
+                              std::unique_ptr<BlockBackend>& into) -> Result<void> {
+    if (path.empty()) return {};
+    auto image = open_image(path, kind, {.read_only = false, .snapshot = o.snapshot});
+    if (!image) return image.error();
+    into = image.take();
+    return {};
+  };
+  if (auto r = open_drive(o.hda, ImageKind::kDisk, files.io.hd[0]); !r) return r.error();
+  if (auto r = open_drive(o.hdb, ImageKind::kDisk, files.io.hd[1]); !r) return r.error();
+  if (auto r = open_drive(o.fda, ImageKind::kFloppy, files.io.floppy[0]); !r) return r.error();
+  if (auto r = open_drive(o.fdb, ImageKind::kFloppy, files.io.floppy[1]); !r) return r.error();
+  if (auto r = open_drive(o.cdrom, ImageKind::kCdrom, files.io.cdrom); !r) return r.error();
+
+  if (!o.kernel.empty()) {
+    DirectBootFiles boot;
+    auto kernel = read_file(o.kernel, "kernel");
+    if (!kernel) return kernel.error();
+    boot.kernel = kernel.take();
+    if (!o.initrd.empty()) {
+      auto initrd = read_file(o.initrd, "initrd");
+      if (!initrd) return initrd.error();
+      boot.initrd = initrd.take();
+    }
+    boot.command_line = o.append;
+    boot.kernel_name = o.kernel;
+    files.io.direct_boot = std::move(boot);
+  }
+
+  const auto open_line = [](const std::string& spec, std::unique_ptr<HostCharBackend>& into) -> Result<void> {
+    if (spec.empty() || spec == "none") return {};
+    auto backend = open_char_backend(spec);
+    if (!backend) return backend.error();
+    into = backend.take();
+    return {};
+  };
+  const int on_stdio = (o.serial == "stdio") + (o.serial2 == "stdio") + (o.debug_console == "stdio");
+  if (on_stdio > 1) return Error{"only one of --serial, --serial2 and --debug-console can be stdio"};
+  if (auto r = open_line(o.serial, files.serial[0]); !r) return r.error();
+  if (auto r = open_line(o.serial2, files.serial[1]); !r) return r.error();
+  if (auto r = open_line(o.debug_console, files.debug_console); !r) return r.error();
+  return files;
+}
+
+}  // namespace vireo
