@@ -9,8 +9,8 @@
 namespace vireo {
 
 void check_failed(const char* condition, const char* file, int line) {
-  std::fprintf(stderr, "vireo: internal error: CHECK(%s) failed at %s:%d; please report this.\n", condition, file,
-               line);
+  std::fprintf(stderr, "vireo: internal error: CHECK(%s) failed at %s:%d; please report this.\n", condition,
+               file, line);
   std::fflush(nullptr);
   _exit(static_cast<int>(ExitStatus::kInternalError));
 }

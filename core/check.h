@@ -8,5 +8,6 @@ namespace vireo {
 
 }  // namespace vireo
 
-#define CHECK(condition) \
-  (static_cast<bool>(condition) ? static_cast<void>(0) : ::vireo::check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)                               \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
+                                : ::vireo::check_failed(#condition, __FILE__, __LINE__))

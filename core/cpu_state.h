@@ -1,5 +1,5 @@
-// All architectural state of one x86 CPU, 64 bits wide from the start. At every exit of every engine it is all here.
-// Source: Intel SDM volume 1 chapter 3, volume 3 chapters 2 and 3.
+// All architectural state of one x86 CPU, 64 bits wide from the start. At every exit of every engine it is
+// all here. Source: Intel SDM volume 1 chapter 3, volume 3 chapters 2 and 3.
 #pragma once
 
 #include <array>
@@ -9,7 +9,24 @@
 
 namespace vireo {
 
-enum class Gpr : uint8_t { kRax, kRcx, kRdx, kRbx, kRsp, kRbp, kRsi, kRdi, kR8, kR9, kR10, kR11, kR12, kR13, kR14, kR15 };
+enum class Gpr : uint8_t {
+  kRax,
+  kRcx,
+  kRdx,
+  kRbx,
+  kRsp,
+  kRbp,
+  kRsi,
+  kRdi,
+  kR8,
+  kR9,
+  kR10,
+  kR11,
+  kR12,
+  kR13,
+  kR14,
+  kR15
+};
 
 /// In the order of the SDM's sreg encoding.
 enum class SegReg : uint8_t { kEs, kCs, kSs, kDs, kFs, kGs };
@@ -75,7 +92,7 @@ inline constexpr uint64_t kNxe = 1u << 11;
 /// A segment register with its hidden part (SDM 3A 3.4.3).
 struct Segment {
   uint64_t base = 0;
-  uint32_t limit = 0;       ///< in bytes, granularity applied
+  uint32_t limit = 0;  ///< in bytes, granularity applied
   uint16_t selector = 0;
   /// Descriptor bits 40 to 55 as in VMX: bits 0-3 type, 4 S, 5-6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G;
   /// bits 8 to 11 are 0.
@@ -109,7 +126,8 @@ struct DescriptorTableRegister {
   uint16_t limit = 0;
 };
 
-/// The FXSAVE area (SDM 1 table 10-2), in the layout of 64-bit mode without REX.W: FIP/FDP are 32 bits with selectors.
+/// The FXSAVE area (SDM 1 table 10-2), in the layout of 64-bit mode without REX.W: FIP/FDP are 32 bits with
+/// selectors.
 struct alignas(16) FxState {
   uint16_t fcw;
   uint16_t fsw;
@@ -124,7 +142,8 @@ struct alignas(16) FxState {
   uint16_t reserved2;
   uint32_t mxcsr;
   uint32_t mxcsr_mask;
-  std::array<std::array<uint8_t, 16>, 8> st;    ///< st[0] is ST(0), 10 bytes used; also MM registers (by physical number = ST order when TOP is 0)
+  std::array<std::array<uint8_t, 16>, 8>
+      st;  ///< st[0] is ST(0), 10 bytes used; also MM registers (by physical number = ST order when TOP is 0)
   std::array<std::array<uint8_t, 16>, 16> xmm;
   std::array<uint8_t, 96> unused;
 };
@@ -153,31 +172,32 @@ struct Msrs {
 struct CpuState {
   std::array<uint64_t, 16> gpr{};
   uint64_t rip = 0;
-  uint64_t rflags = rflags::kFixed1;   ///< complete and architectural (all flags materialised)
+  uint64_t rflags = rflags::kFixed1;  ///< complete and architectural (all flags materialised)
   std::array<Segment, 6> seg{};
   Segment ldtr, tr;
   DescriptorTableRegister gdtr, idtr;
   uint64_t cr0 = 0, cr2 = 0, cr3 = 0, cr4 = 0, cr8 = 0;
-  std::array<uint64_t, 8> dr{};        ///< 4 and 5 unused
-  std::array<uint64_t, 4> pdpte{};     ///< PAE: loaded by mov cr3 and friends (SDM 3A 4.4.1)
+  std::array<uint64_t, 8> dr{};     ///< 4 and 5 unused
+  std::array<uint64_t, 4> pdpte{};  ///< PAE: loaded by mov cr3 and friends (SDM 3A 4.4.1)
   Msrs msr;
   FxState fx{};
   uint64_t xcr0 = 1;
 
   uint8_t cpl = 0;
-  /// Interrupts (sti) or interrupts and debug traps (mov ss, pop ss) are held off until after the next instruction.
+  /// Interrupts (sti) or interrupts and debug traps (mov ss, pop ss) are held off until after the next
+  /// instruction.
   enum class Shadow : uint8_t { kNone, kSti, kMovSs };
   Shadow interrupt_shadow = Shadow::kNone;
-  bool halted = false;        ///< in HLT, waiting for an interrupt
-  bool nmi_blocked = false;   ///< from NMI delivery to the next IRET
+  bool halted = false;       ///< in HLT, waiting for an interrupt
+  bool nmi_blocked = false;  ///< from NMI delivery to the next IRET
   bool nmi_pending = false;
-  bool shutdown = false;      ///< triple fault; only RESET leaves it
-  uint64_t pending_dr6 = 0;   ///< debug conditions collected for a #DB due after the current instruction
+  bool shutdown = false;     ///< triple fault; only RESET leaves it
+  uint64_t pending_dr6 = 0;  ///< debug conditions collected for a #DB due after the current instruction
   /// Added to the clock's TSC; WRMSR to the TSC changes it.
   uint64_t tsc_offset = 0;
 
-  /// Guest instructions retired since power-on. A string instruction with REP counts once, when it completes or is
-  /// left for an interrupt; an instruction that faults does not count. HLT counts.
+  /// Guest instructions retired since power-on. A string instruction with REP counts once, when it completes
+  /// or is left for an interrupt; an instruction that faults does not count. HLT counts.
   uint64_t retired = 0;
 
   uint64_t& reg(Gpr r) { return gpr[static_cast<unsigned>(r)]; }
@@ -193,8 +213,8 @@ struct CpuState {
   unsigned iopl() const { return (rflags >> rflags::kIoplShift) & 3; }
 };
 
-/// State after RESET (SDM 3A table 9-1): CS:IP = f000:fff0 with base 0xffff0000, `signature` (CPUID.1:EAX) in EDX.
-/// `retired` and the TSC keep counting through a warm reset if the caller restores them.
+/// State after RESET (SDM 3A table 9-1): CS:IP = f000:fff0 with base 0xffff0000, `signature` (CPUID.1:EAX) in
+/// EDX. `retired` and the TSC keep counting through a warm reset if the caller restores them.
 void reset_cpu(CpuState& cpu, uint32_t signature);
 /// State after INIT: as RESET, but x87/SSE, MSRs and the TSC are kept (SDM 3A table 9-1).
 void init_cpu(CpuState& cpu, uint32_t signature);

@@ -1,4 +1,5 @@
-// What the machine needs of a device. A device never knows where it is mapped: it sees offsets into its regions.
+// What the machine needs of a device. A device never knows where it is mapped: it sees offsets into its
+// regions.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,8 @@ namespace vireo {
 class IoRegion {
  public:
   virtual ~IoRegion() = default;
-  /// `offset` is from the start of the region as mapped. `size` is 1, 2 or 4 (8 also for MMIO); the access lies
-  /// inside the region. Value bits above `size` are 0 on write and ignored on read.
+  /// `offset` is from the start of the region as mapped. `size` is 1, 2 or 4 (8 also for MMIO); the access
+  /// lies inside the region. Value bits above `size` are 0 on write and ignored on read.
   virtual uint64_t read(uint32_t offset, unsigned size) = 0;
   virtual void write(uint32_t offset, unsigned size, uint64_t value) = 0;
 };
@@ -26,14 +27,16 @@ class MemberRegion final : public IoRegion {
  public:
   explicit MemberRegion(Device& device) : device_(device) {}
   uint64_t read(uint32_t offset, unsigned size) override { return (device_.*kRead)(offset, size); }
-  void write(uint32_t offset, unsigned size, uint64_t value) override { (device_.*kWrite)(offset, size, value); }
+  void write(uint32_t offset, unsigned size, uint64_t value) override {
+    (device_.*kWrite)(offset, size, value);
+  }
 
  private:
   Device& device_;
 };
 
-/// An IoRegion for chips with an 8-bit bus: a wide access becomes byte accesses at ascending offsets, as the ISA
-/// bridge makes them. Not for registers where a wide access means something else.
+/// An IoRegion for chips with an 8-bit bus: a wide access becomes byte accesses at ascending offsets, as the
+/// ISA bridge makes them. Not for registers where a wide access means something else.
 ///   ByteRegion<Pit8254, &Pit8254::read_port, &Pit8254::write_port> ports_{*this};
 template <class Device, uint8_t (Device::*kRead)(uint32_t), void (Device::*kWrite)(uint32_t, uint8_t)>
 class ByteRegion final : public IoRegion {

@@ -17,14 +17,14 @@ namespace vireo {
 
 struct CpuModel;  // core/isa/cpuid.h
 
-/// Why an engine must look up from guest code. Set from any thread, or by devices during a guest's I/O access; the
-/// engine looks after every instruction.
+/// Why an engine must look up from guest code. Set from any thread, or by devices during a guest's I/O
+/// access; the engine looks after every instruction.
 class Attention {
  public:
   enum Bit : uint32_t {
     kInterrupt = 1,  ///< the INTR pin may have gone up, or IF or the interrupt shadow changed while it is up
     kNmi = 2,        ///< NMI edge
-    kExit = 4,       ///< leave run() with ExitReason::kAttention: deadline moved, reset, power-off, host request
+    kExit = 4,  ///< leave run() with ExitReason::kAttention: deadline moved, reset, power-off, host request
   };
   void request(Bit bit) { bits_.fetch_or(bit, std::memory_order_release); }
   void clear(uint32_t bits) { bits_.fetch_and(~bits, std::memory_order_relaxed); }
@@ -41,7 +41,8 @@ class InterruptController {
  public:
   virtual ~InterruptController() = default;
   virtual bool interrupt_pending() const = 0;
-  /// The INTA cycle: only after interrupt_pending() was true. Gives the vector (a spurious one if it went away).
+  /// The INTA cycle: only after interrupt_pending() was true. Gives the vector (a spurious one if it went
+  /// away).
   virtual uint8_t acknowledge() = 0;
 };
 
@@ -81,8 +82,8 @@ class ExecutionEngine {
   virtual ~ExecutionEngine() = default;
   /// "interp", "bt", "hw".
   virtual std::string_view name() const = 0;
-  /// Runs guest code until an Exit. Takes due interrupts first (also to leave HLT). All architectural state is in the
-  /// CpuState on return, and may be changed by the caller between runs.
+  /// Runs guest code until an Exit. Takes due interrupts first (also to leave HLT). All architectural state
+  /// is in the CpuState on return, and may be changed by the caller between runs.
   virtual ExitReason run(const RunLimits& limits) = 0;
   /// Counters for --stats: one call of `visit` each.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const = 0;

@@ -1,5 +1,5 @@
-// Guest-physical address space: RAM (one memfd), ROM, shadowed ranges, MMIO, the A20 gate, and the marks that tell
-// engines when code that they have decoded or translated is overwritten.
+// Guest-physical address space: RAM (one memfd), ROM, shadowed ranges, MMIO, the A20 gate, and the marks that
+// tell engines when code that they have decoded or translated is overwritten.
 #pragma once
 
 #include <cstdint>
@@ -23,20 +23,23 @@ class MemoryListener {
   virtual void on_code_written(Gpa start, uint64_t size) = 0;
   /// The layout changed (PAM, PCI BAR, A20): cached host pointers are stale.
   virtual void on_layout_changed() = 0;
-  /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow way.
+  /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow
+  /// way.
   virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
 };
 
 class GuestMemory {
  public:
-  /// What backs one physical page. `read`/`write` are host addresses of the page's first byte, null where the access
-  /// must go through read_mmio/write_mmio or is ignored.
+  /// What backs one physical page. `read`/`write` are host addresses of the page's first byte, null where the
+  /// access must go through read_mmio/write_mmio or is ignored.
   struct Page {
     uint8_t* read = nullptr;
     uint8_t* write = nullptr;      ///< null: MMIO, ROM, or nothing there
-    uint8_t* code_mark = nullptr;  ///< not null whenever `write` is not; non-zero byte: the page holds code, tell via code_written()
+    uint8_t* code_mark = nullptr;  ///< not null whenever `write` is not; non-zero byte: the page holds code,
+                                   ///< tell via code_written()
     IoRegion* mmio = nullptr;      ///< MMIO region (reads, and writes unless `write` is set)
-    uint32_t mmio_offset = 0;      ///< of the page within the region (may be negative-wrapped when a region starts inside the page)
+    uint32_t mmio_offset =
+        0;  ///< of the page within the region (may be negative-wrapped when a region starts inside the page)
   };
 
   /// `ram_bytes` is a multiple of 1 MiB, at least 1 MiB. Fails if the host has no memory for it.
@@ -45,16 +48,19 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  // --- RAM as the host sees it -------------------------------------------------------------------------------
+  // --- RAM as the host sees it
+  // -------------------------------------------------------------------------------
   std::span<uint8_t> ram() { return {ram_, ram_bytes_}; }
   uint64_t ram_bytes() const { return ram_bytes_; }
   int memfd() const { return memfd_; }
 
-  // --- layout; all addresses and sizes are multiples of 4 KiB -------------------------------------------------
-  // Ranges must not overlap (CHECK); where the guest decides the address, ask is_free() first.
+  // --- layout; all addresses and sizes are multiples of 4 KiB
+  // ------------------------------------------------- Ranges must not overlap (CHECK); where the guest
+  // decides the address, ask is_free() first.
   /// RAM bytes [ram_offset, ram_offset + size) appear at `start`.
   void map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name);
-  /// Bytes of a device that the CPU reads and writes directly (a linear frame buffer), kept alive by the caller.
+  /// Bytes of a device that the CPU reads and writes directly (a linear frame buffer), kept alive by the
+  /// caller.
   void map_device_ram(Gpa start, std::span<uint8_t> bytes, std::string name);
   /// Read-only bytes, kept alive by the caller; writes are ignored.
   void map_rom(Gpa start, std::span<uint8_t> bytes, std::string name);
@@ -62,12 +68,13 @@ class GuestMemory {
   /// Removes what was mapped at exactly `start`.
   void unmap(Gpa start);
   bool is_free(Gpa start, uint64_t size) const;
-  /// Overlay of chipset shadowing (i440FX PAM): where reads and writes of a range that has RAM below it go. That RAM
-  /// is the RAM at the same offset as the address; it needs no map_ram(), and ROM or MMIO can be mapped over it.
+  /// Overlay of chipset shadowing (i440FX PAM): where reads and writes of a range that has RAM below it go.
+  /// That RAM is the RAM at the same offset as the address; it needs no map_ram(), and ROM or MMIO can be
+  /// mapped over it.
   enum class Shadow : uint8_t {
-    kNone,       ///< both to the ROM/MMIO/nothing mapped there (PCI)
-    kReadRam,    ///< read RAM, writes to PCI
-    kWriteRam,   ///< reads from PCI, write RAM
+    kNone,      ///< both to the ROM/MMIO/nothing mapped there (PCI)
+    kReadRam,   ///< read RAM, writes to PCI
+    kWriteRam,  ///< reads from PCI, write RAM
     kReadWriteRam,
   };
   void set_shadow(Gpa start, uint64_t size, Shadow shadow);
@@ -76,12 +83,15 @@ class GuestMemory {
   bool a20() const { return a20_mask_ == ~uint64_t{0}; }
   uint64_t a20_mask() const { return a20_mask_; }
 
-  /// What is at this physical page (A20 applied here). Slow-ish (binary search): for TLB fills, not every access.
+  /// What is at this physical page (A20 applied here). Slow-ish (binary search): for TLB fills, not every
+  /// access.
   Page page(Gpa address) const;
 
-  // --- physical accesses (page walks, DMA, firmware tables) ---------------------------------------------------
-  /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns false
-  /// if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not reached by DMA.
+  // --- physical accesses (page walks, DMA, firmware tables)
+  // ---------------------------------------------------
+  /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns
+  /// false if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not
+  /// reached by DMA.
   bool read(Gpa address, std::span<uint8_t> out) const;
   bool write(Gpa address, std::span<const uint8_t> bytes);
   template <class T>
@@ -99,9 +109,10 @@ class GuestMemory {
   uint64_t read_mmio(Gpa address, unsigned size) const;
   void write_mmio(Gpa address, unsigned size, uint64_t value);
 
-  // --- code marks ---------------------------------------------------------------------------------------------
-  /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner (one bit each)
-  /// that marked it has cleared its mark.
+  // --- code marks
+  // ---------------------------------------------------------------------------------------------
+  /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner (one bit
+  /// each) that marked it has cleared its mark.
   void mark_code(Gpa page, uint8_t owner = 1);
   void clear_code_mark(Gpa page, uint8_t owner = 1);
   bool has_code_mark(Gpa page) const;
@@ -133,8 +144,8 @@ class GuestMemory {
   uint8_t* ram_;
   uint64_t ram_bytes_;
   uint64_t a20_mask_ = ~uint64_t{0};
-  std::vector<Range> ranges_;            ///< sorted, not overlapping
-  std::vector<Shadow> shadow_of_page_;   ///< by page number, as far as set_shadow() has reached
+  std::vector<Range> ranges_;              ///< sorted, not overlapping
+  std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::vector<MemoryListener*> listeners_;
 };

@@ -1,5 +1,5 @@
-// Sinks and backends: what the core asks of the outside world. Front ends and devices/backends implement these;
-// the core never includes SDL, sockets or files.
+// Sinks and backends: what the core asks of the outside world. Front ends and devices/backends implement
+// these; the core never includes SDL, sockets or files.
 #pragma once
 
 #include <cstdint>
@@ -91,8 +91,8 @@ class KeyboardSink {
   virtual bool ready() const = 0;
 };
 
-/// What a mouse accepts: relative motion in mickeys (dx to the right, dy towards the user, that is down the screen,
-/// dz wheel clicks away from the user, that is up), buttons as bits (0 left, 1 right, 2 middle).
+/// What a mouse accepts: relative motion in mickeys (dx to the right, dy towards the user, that is down the
+/// screen, dz wheel clicks away from the user, that is up), buttons as bits (0 left, 1 right, 2 middle).
 class MouseSink {
  public:
   virtual ~MouseSink() = default;

@@ -16,7 +16,8 @@ void IoBus::map(uint16_t base, uint32_t count, IoRegion& region, std::string nam
   while (index < mappings_.size() && mappings_[index].region != nullptr) ++index;
   if (index == mappings_.size()) mappings_.emplace_back();
   mappings_[index] = {base, count, &region, std::move(name)};
-  for (uint32_t port = base; port < base + count; ++port) mapping_of_port_[port] = static_cast<uint16_t>(index);
+  for (uint32_t port = base; port < base + count; ++port)
+    mapping_of_port_[port] = static_cast<uint16_t>(index);
 }
 
 void IoBus::unmap(uint16_t base) {
@@ -39,7 +40,8 @@ uint32_t IoBus::read(uint16_t port, unsigned size) {
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {
     const uint32_t value =
-        static_cast<uint32_t>(mapping.region->read(static_cast<uint32_t>(port - mapping.base), size)) & all_ones;
+        static_cast<uint32_t>(mapping.region->read(static_cast<uint32_t>(port - mapping.base), size)) &
+        all_ones;
     return value;
   }
   if (size == 1) {

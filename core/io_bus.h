@@ -10,8 +10,8 @@
 
 namespace vireo {
 
-/// Ports map to regions. Wide accesses that a region does not cover whole are split into bytes. Ports that nobody
-/// claims read as all ones and swallow writes.
+/// Ports map to regions. Wide accesses that a region does not cover whole are split into bytes. Ports that
+/// nobody claims read as all ones and swallow writes.
 class IoBus {
  public:
   static constexpr uint32_t kPorts = 0x10000;

@@ -18,7 +18,7 @@ enum class LogCategory : uint8_t {
   kCpu,        ///< every instruction executed
   kException,  ///< exceptions and interrupts delivered
   kMmu,
-  kIo,         ///< port and MMIO accesses to addresses that no device claims
+  kIo,  ///< port and MMIO accesses to addresses that no device claims
   kPci,
   kIrq,
   kTimer,
@@ -35,8 +35,8 @@ enum class LogCategory : uint8_t {
 };
 
 inline constexpr std::array<std::string_view, static_cast<size_t>(LogCategory::kCount)> kLogCategoryNames = {
-    "cpu",   "exception", "mmu",   "io",     "pci",      "irq",  "timer", "disk",
-    "floppy", "video",    "input", "serial", "firmware", "acpi", "dma",   "machine",
+    "cpu",    "exception", "mmu",   "io",     "pci",      "irq",  "timer", "disk",
+    "floppy", "video",     "input", "serial", "firmware", "acpi", "dma",   "machine",
 };
 
 namespace log_detail {

@@ -1,6 +1,6 @@
-// The MMU contract: guest-linear to host addresses through a software TLB with x86's TLB semantics. One per machine,
-// shared by its engines, so that they all see the same cached translations. softmmu/ implements the slow path.
-// Source: Intel SDM 3A chapter 4.
+// The MMU contract: guest-linear to host addresses through a software TLB with x86's TLB semantics. One per
+// machine, shared by its engines, so that they all see the same cached translations. softmmu/ implements the
+// slow path. Source: Intel SDM 3A chapter 4.
 #pragma once
 
 #include <array>
@@ -32,17 +32,19 @@ struct PageFault {
   uint32_t error_code = 0;
 };
 
-/// One direct-mapped TLB entry. A *_page field equals the linear page when that access may go straight to `host`,
-/// else kNoPage (which no linear page equals). One host cache line each, so that indexing is a shift.
+/// One direct-mapped TLB entry. A *_page field equals the linear page when that access may go straight to
+/// `host`, else kNoPage (which no linear page equals). One host cache line each, so that indexing is a shift.
 struct alignas(64) TlbEntry {
   static constexpr uint64_t kNoPage = ~uint64_t{0};
   uint64_t read_page = kNoPage;
   uint64_t write_page = kNoPage;  ///< only when dirty is set, the page is RAM and holds no marked code
   uint64_t exec_page = kNoPage;
-  uint8_t* host = nullptr;        ///< host address of the page's first byte
-  uint64_t physical_page = 0;     ///< Gpa of the page, A20 applied; valid whenever any field above or `slow_page` matches
-  uint64_t slow_page = kNoPage;   ///< translation is valid but some access needs the slow path (MMIO, code mark, clean)
-  uint32_t rights = 0;            ///< softmmu's own
+  uint8_t* host = nullptr;  ///< host address of the page's first byte
+  uint64_t physical_page =
+      0;  ///< Gpa of the page, A20 applied; valid whenever any field above or `slow_page` matches
+  uint64_t slow_page =
+      kNoPage;          ///< translation is valid but some access needs the slow path (MMIO, code mark, clean)
+  uint32_t rights = 0;  ///< softmmu's own
   bool global = false;
 };
 
@@ -53,12 +55,12 @@ class Mmu {
 
   virtual ~Mmu() = default;
 
-  /// Makes the TLB hold a translation good for `access`, walking the page tables (and setting A and D bits) when
-  /// needed; says what fault there is if it cannot. Afterwards entry() is the translation of that page.
+  /// Makes the TLB hold a translation good for `access`, walking the page tables (and setting A and D bits)
+  /// when needed; says what fault there is if it cannot. Afterwards entry() is the translation of that page.
   virtual std::optional<PageFault> fill(Gla address, Access access, Privilege privilege) = 0;
 
-  /// Reads or writes 1 to 16 bytes inside one page whose translation fill() has just accepted: MMIO, ROM, code
-  /// marks and all.
+  /// Reads or writes 1 to 16 bytes inside one page whose translation fill() has just accepted: MMIO, ROM,
+  /// code marks and all.
   virtual void read_slow(Gla address, Privilege privilege, void* out, unsigned size) = 0;
   virtual void write_slow(Gla address, Privilege privilege, const void* bytes, unsigned size) = 0;
 
@@ -69,8 +71,8 @@ class Mmu {
   virtual void invalidate_page(Gla address) = 0;
   /// MOV CR3 and the like: everything (`global_too`) or all but global pages.
   virtual void flush(bool global_too) = 0;
-  /// Call after CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/..., or EFER.NXE changed: picks the paging mode, and flushes as the
-  /// SDM says for that change.
+  /// Call after CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/..., or EFER.NXE changed: picks the paging mode, and flushes
+  /// as the SDM says for that change.
   virtual void control_registers_changed() = 0;
 
   TlbEntry& entry(Gla address, Privilege privilege) {
@@ -81,12 +83,14 @@ class Mmu {
   uint8_t* fast_read(Gla address, unsigned size, Privilege privilege) {
     const TlbEntry& e = entry(address, privilege);
     const uint64_t offset = address.value & kPageMask;
-    return e.read_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset : nullptr;
+    return e.read_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset
+                                                                                     : nullptr;
   }
   uint8_t* fast_write(Gla address, unsigned size, Privilege privilege) {
     const TlbEntry& e = entry(address, privilege);
     const uint64_t offset = address.value & kPageMask;
-    return e.write_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset : nullptr;
+    return e.write_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset
+                                                                                      : nullptr;
   }
 
  protected:

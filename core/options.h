@@ -27,9 +27,11 @@ struct MachineConfig {
   std::string cpu_model = "core2duo-32";
   ClockKind clock = ClockKind::kRealtime;
   unsigned memory_mib = kDefaultMemoryMib;
-  /// Boot order as letters: c disk, d CD-ROM, a floppy, n network. Empty: floppy, CD, disk, whichever there are.
+  /// Boot order as letters: c disk, d CD-ROM, a floppy, n network. Empty: floppy, CD, disk, whichever there
+  /// are.
   std::string boot;
-  /// Seconds since 1970 that the RTC shows at power-on; not set: the host's time (realtime) or a fixed date (virtual).
+  /// Seconds since 1970 that the RTC shows at power-on; not set: the host's time (realtime) or a fixed date
+  /// (virtual).
   std::optional<int64_t> rtc_start;
   /// With the virtual clock: retired instructions per microsecond of guest time.
   unsigned virtual_mips = 100;
@@ -46,9 +48,9 @@ struct DirectBootFiles {
 
 /// Ends of the machine that reach outside. Null members are absent drives and unconnected lines.
 struct MachineIo {
-  std::unique_ptr<BlockBackend> hd[4];   ///< primary master, primary slave, secondary slave unused by the CLI
-  std::unique_ptr<BlockBackend> cdrom;   ///< secondary master
-  bool cdrom_drive = true;               ///< a drive without a disc is there even if `cdrom` is null
+  std::unique_ptr<BlockBackend> hd[4];  ///< primary master, primary slave, secondary slave unused by the CLI
+  std::unique_ptr<BlockBackend> cdrom;  ///< secondary master
+  bool cdrom_drive = true;              ///< a drive without a disc is there even if `cdrom` is null
   std::unique_ptr<BlockBackend> floppy[2];
   std::unique_ptr<CharBackend> serial[2];
   std::unique_ptr<CharBackend> debug_console;

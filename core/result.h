@@ -12,7 +12,7 @@ namespace vireo {
 
 /// Something the user or the host must put right.
 struct Error {
-  std::string message;                          ///< one sentence: what is wrong, on which object, what to do
+  std::string message;  ///< one sentence: what is wrong, on which object, what to do
   ExitStatus status = ExitStatus::kUsage;
 };
 

@@ -27,11 +27,12 @@ class Scheduler {
   /// When the earliest armed timer is due; nothing if none is armed.
   std::optional<VirtualNs> next_deadline() const;
 
-  /// Fires every timer that is due, ordered by deadline, then by the order in which the timers were created (so
-  /// that runs repeat). A timer re-armed to a time already past fires in the same call.
+  /// Fires every timer that is due, ordered by deadline, then by the order in which the timers were created
+  /// (so that runs repeat). A timer re-armed to a time already past fires in the same call.
   void run_due();
 
-  /// Called when a timer is armed earlier than everything armed before: the engine's time limit is then stale.
+  /// Called when a timer is armed earlier than everything armed before: the engine's time limit is then
+  /// stale.
   void set_earlier_deadline_hook(std::function<void()> hook) { earlier_deadline_hook_ = std::move(hook); }
 
  private:

@@ -54,8 +54,8 @@ void StateArchive::section(std::string_view name, uint32_t version,
     uint32_t saved_version = version;
     field("@version", saved_version);
     if (saved_version != version) {
-      throw StateError("section " + prefix_ + " has version " + std::to_string(saved_version) + ", expected " +
-                       std::to_string(version));
+      throw StateError("section " + prefix_ + " has version " + std::to_string(saved_version) +
+                       ", expected " + std::to_string(version));
     }
     body(*this);
   });
@@ -86,7 +86,8 @@ void StateArchive::raw(std::string_view name, std::span<uint8_t> bytes) {
     content.assign(bytes.begin(), bytes.end());
     return;
   }
-  if (content.size() != bytes.size()) throw StateError("field " + prefix_ + std::string(name) + " has a wrong size");
+  if (content.size() != bytes.size())
+    throw StateError("field " + prefix_ + std::string(name) + " has a wrong size");
   std::copy(content.begin(), content.end(), bytes.begin());
 }
 

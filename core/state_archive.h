@@ -5,8 +5,8 @@
 //     ar.fields("channel", channels_);        // array or vector of things that have state()
 //   }
 //
-// The caller wraps each component in `ar.section(name, version, ...)`. Fields are found by name when loading, so
-// their order may change; a missing field or a section of another version is a StateError.
+// The caller wraps each component in `ar.section(name, version, ...)`. Fields are found by name when loading,
+// so their order may change; a missing field or a section of another version is a StateError.
 #pragma once
 
 #include <array>
@@ -32,7 +32,9 @@ struct StateError : std::runtime_error {
 };
 
 template <class T>
-concept HasState = requires(T& t, StateArchive& ar) { t.state(ar); };
+concept HasState = requires(T& t, StateArchive& ar) {
+  t.state(ar);
+};
 
 template <class T>
 concept PlainState = std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>;
@@ -46,13 +48,12 @@ class StateArchive {
 
   bool loading() const { return loading_; }
 
-  /// Runs `body` with field names prefixed by `name`. Throws StateError when loading a section that is missing or
-  /// has another version.
+  /// Runs `body` with field names prefixed by `name`. Throws StateError when loading a section that is
+  /// missing or has another version.
   void section(std::string_view name, uint32_t version, const std::function<void(StateArchive&)>& body);
 
   template <class T>
-    requires PlainState<T> && (!HasState<T>)
-  void field(std::string_view name, T& value) {
+  requires PlainState<T> &&(!HasState<T>)void field(std::string_view name, T& value) {
     raw(name, std::span(reinterpret_cast<uint8_t*>(&value), sizeof value));
   }
   void field(std::string_view name, std::string& value) { resizable(name, value); }

@@ -39,9 +39,9 @@ inline constexpr VirtualNs kNsPerSecond = 1'000'000'000;
 /// Exit statuses of `vireo` (architecture.md, "Command line").
 enum class ExitStatus : int {
   kOk = 0,
-  kUsage = 2,          ///< bad option or bad input file
-  kHostCannot = 3,     ///< the host cannot run this (hardware required but absent)
-  kGuestDied = 4,      ///< triple fault, panic device
+  kUsage = 2,       ///< bad option or bad input file
+  kHostCannot = 3,  ///< the host cannot run this (hardware required but absent)
+  kGuestDied = 4,   ///< triple fault, panic device
   kTimeout = 5,
   kInternalError = 7,  ///< a bug in Vireo
 };

@@ -41,7 +41,8 @@ std::string kvm_sentence() {
   }
   const int version = ioctl(fd, KVM_GET_API_VERSION, 0);
   close(fd);
-  if (version != KVM_API_VERSION) return fmt::format("/dev/kvm has API version {}, not {}", version, KVM_API_VERSION);
+  if (version != KVM_API_VERSION)
+    return fmt::format("/dev/kvm has API version {}, not {}", version, KVM_API_VERSION);
   return "present, not used: this version has no hardware engine yet";
 }
 

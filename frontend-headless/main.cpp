@@ -31,14 +31,15 @@ Exit status of run: 0 the guest powered off, or --until-text matched; 2 bad usag
 run this; 4 the guest died, or ended before --until-text matched; 5 timeout; 7 an internal error of Vireo; with
 --debug-exit (V << 1) | 1.)";
 
-/// Descriptors 0 to 2 that are closed would be taken by the next file opened, a disk image for instance, and messages
-/// would be written into it.
+/// Descriptors 0 to 2 that are closed would be taken by the next file opened, a disk image for instance, and
+/// messages would be written into it.
 bool occupy_standard_descriptors() {
   bool stdout_was_closed = false;
   for (int fd = 0; fd <= 2; ++fd) {
     if (fcntl(fd, F_GETFD) != -1) continue;
     if (fd == STDOUT_FILENO) stdout_was_closed = true;
-    if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd) _exit(static_cast<int>(ExitStatus::kHostCannot));
+    if (open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_WRONLY) != fd)
+      _exit(static_cast<int>(ExitStatus::kHostCannot));
   }
   return stdout_was_closed;
 }

@@ -21,13 +21,15 @@ Result<void> write_text(const std::string& path, std::string_view option, const 
   const int error = errno;
   if (file != nullptr && !to_stdout) ok = std::fclose(file) == 0 && ok;
   if (!ok) {
-    return Error{fmt::format("{}: cannot write {}: {}", option, to_stdout ? "standard output" : "'" + path + "'",
-                             std::strerror(error))};
+    return Error{fmt::format("{}: cannot write {}: {}", option,
+                             to_stdout ? "standard output" : "'" + path + "'", std::strerror(error))};
   }
   return {};
 }
 
-std::string json_file(const std::string& stats_to) { return stats_to.substr(std::strlen("json:")); }
+std::string json_file(const std::string& stats_to) {
+  return stats_to.substr(std::strlen("json:"));
+}
 
 /// Visits (option, path) of every report that goes to a named file.
 template <class Visit>
@@ -51,9 +53,10 @@ Result<void> check_report_files(const RunOptions& o) {
     }
     for (const std::string* image : {&o.hda, &o.hdb, &o.fda, &o.fdb, &o.cdrom, &o.kernel, &o.initrd}) {
       struct stat image_info {};
-      if (exists && !image->empty() && stat(image->c_str(), &image_info) == 0 && image_info.st_dev == info.st_dev &&
-          image_info.st_ino == info.st_ino) {
-        result = Error{fmt::format("{} '{}': this is one of the run's own input files; give another name", option, path)};
+      if (exists && !image->empty() && stat(image->c_str(), &image_info) == 0 &&
+          image_info.st_dev == info.st_dev && image_info.st_ino == info.st_ino) {
+        result = Error{fmt::format("{} '{}': this is one of the run's own input files; give another name",
+                                   option, path)};
         return;
       }
     }
@@ -87,9 +90,10 @@ Result<void> write_reports(const RunOptions& o, Machine& machine, std::chrono::d
     const double seconds = elapsed.count();
     const double mips = seconds > 0 ? static_cast<double>(machine.cpu().retired) / seconds / 1e6 : 0;
     if (o.stats_to.empty()) {
-      std::string text = fmt::format("{:<32} {:>16}\n{:<32} {:>16.3f}\n{:<32} {:>16.3f}\n{:<32} {:>16.1f}\n",
-                                     "retired instructions", machine.cpu().retired, "host seconds", seconds,
-                                     "guest seconds", static_cast<double>(machine.now()) / 1e9, "guest MIPS", mips);
+      std::string text =
+          fmt::format("{:<32} {:>16}\n{:<32} {:>16.3f}\n{:<32} {:>16.3f}\n{:<32} {:>16.1f}\n",
+                      "retired instructions", machine.cpu().retired, "host seconds", seconds, "guest seconds",
+                      static_cast<double>(machine.now()) / 1e9, "guest MIPS", mips);
       machine.visit_stats([&](std::string_view name, uint64_t value) {
         text += fmt::format("{:<32} {:>16}\n", name, value);
       });
@@ -100,7 +104,8 @@ Result<void> write_reports(const RunOptions& o, Machine& machine, std::chrono::d
                              {"host_seconds", seconds},
                              {"guest_seconds", static_cast<double>(machine.now()) / 1e9},
                              {"guest_mips", mips}};
-      machine.visit_stats([&](std::string_view name, uint64_t value) { json["counters"][std::string(name)] = value; });
+      machine.visit_stats(
+          [&](std::string_view name, uint64_t value) { json["counters"][std::string(name)] = value; });
       keep_first(write_text(json_file(o.stats_to), "--stats", json.dump(2) + "\n"));
     }
   }

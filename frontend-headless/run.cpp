@@ -23,7 +23,9 @@ using SteadyClock = std::chrono::steady_clock;
 
 volatile std::sig_atomic_t stop_signal = 0;
 
-void on_stop_signal(int signal_number) { stop_signal = signal_number; }
+void on_stop_signal(int signal_number) {
+  stop_signal = signal_number;
+}
 
 void catch_stop_signals() {
   struct sigaction action {};
@@ -94,7 +96,8 @@ TextWatch Run::make_text_watch() {
   std::vector<TextWatch::Sending> sendings;
   for (size_t i = 0; i < options_.send_text.size(); ++i) {
     TextWatch::Sending sending{std::nullopt, unescape(options_.send_text[i])};
-    if (i < options_.send_when.size()) sending.when = compile_regex("--send-when", options_.send_when[i]).take();
+    if (i < options_.send_when.size())
+      sending.when = compile_regex("--send-when", options_.send_when[i]).take();
     sendings.push_back(std::move(sending));
   }
   return {std::move(until), std::move(sendings), {watched_[0].get(), watched_[1].get()}};
@@ -141,7 +144,8 @@ int Run::status_of(MachineStop stop) {
       return (machine_->debug_exit_value() << 1 | 1) & 0xff;
     case MachineStop::kGuestDied:
       notice(fmt::format("the guest died: triple fault at CS:RIP {:04x}:{:08x} after {} instructions",
-                         machine_->cpu().segment(SegReg::kCs).selector, machine_->cpu().rip, machine_->cpu().retired));
+                         machine_->cpu().segment(SegReg::kCs).selector, machine_->cpu().rip,
+                         machine_->cpu().retired));
       return status(ExitStatus::kGuestDied);
     case MachineStop::kHaltedForever:
       notice("the guest halted with interrupts off; nothing can wake it");
@@ -177,7 +181,9 @@ int Run::execute() {
   const auto elapsed = SteadyClock::now() - started_;
   int status = status_of(stop);
   if (!machine_->flush_drives()) {
-    notice("the last writes to a drive image failed; check the free space and the health of the disk that holds it");
+    notice(
+        "the last writes to a drive image failed; check the free space and the health of the disk that holds "
+        "it");
     status = static_cast<int>(ExitStatus::kHostCannot);
   }
   if (auto written = write_reports(options_, *machine_, elapsed); !written) {
@@ -193,7 +199,8 @@ int run_command(RunOptions& options, bool stdout_is_closed) {
   const bool needs_stdout = options.serial == "stdio" || options.serial2 == "stdio" ||
                             options.debug_console == "stdio" || options.screen_text == "-";
   if (stdout_is_closed && needs_stdout) {
-    notice("standard output is closed, but --serial stdio or --screen-text - needs it; redirect it to a file");
+    notice(
+        "standard output is closed, but --serial stdio or --screen-text - needs it; redirect it to a file");
     return static_cast<int>(ExitStatus::kUsage);
   }
   return Run(options).execute();

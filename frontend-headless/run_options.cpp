@@ -21,7 +21,9 @@ namespace {
 constexpr size_t kMaxBootFileBytes = size_t{1} << 30;
 
 Result<std::vector<uint8_t>> read_file(const std::string& path, std::string_view what) {
-  const auto fail = [&](std::string_view why) -> Error { return {fmt::format("{} '{}': {}", what, path, why)}; };
+  const auto fail = [&](std::string_view why) -> Error {
+    return {fmt::format("{} '{}': {}", what, path, why)};
+  };
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return fail(std::strerror(errno));
   struct stat info {};
@@ -71,8 +73,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--engine", o.machine.engine, "What executes guest code: auto, interp")
       ->type_name("E")
       ->group(machine);
-  app.add_option("--clock", o.clock, "realtime: guest time follows the host; virtual: guest time is the count of "
-                                     "executed instructions, idle time is skipped, runs repeat exactly")
+  app.add_option("--clock", o.clock,
+                 "realtime: guest time follows the host; virtual: guest time is the count of "
+                 "executed instructions, idle time is skipped, runs repeat exactly")
       ->check(CLI::IsMember({"realtime", "virtual"}))
       ->type_name("CLOCK")
       ->group(machine);
@@ -88,8 +91,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--cpu", o.machine.cpu_model, "CPU model: 486, pentium, pentium3, core2duo-32 (default)")
       ->type_name("MODEL")
       ->group(machine);
-  app.add_option("--rtc", o.rtc, "Date and time at power-on: YYYY-MM-DDThh:mm:ss (default: the host's; with --clock "
-                                 "virtual 2026-01-01T00:00:00)")
+  app.add_option("--rtc", o.rtc,
+                 "Date and time at power-on: YYYY-MM-DDThh:mm:ss (default: the host's; with --clock "
+                 "virtual 2026-01-01T00:00:00)")
       ->type_name("TIME")
       ->group(machine);
 
@@ -109,7 +113,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--kernel", o.kernel, "Linux bzImage or Multiboot kernel to start directly")
       ->type_name("FILE")
       ->group(boot);
-  app.add_option("--initrd", o.initrd, "Initial RAM disk (Multiboot: the module)")->type_name("FILE")->group(boot);
+  app.add_option("--initrd", o.initrd, "Initial RAM disk (Multiboot: the module)")
+      ->type_name("FILE")
+      ->group(boot);
   app.add_option("--append", o.append, "Kernel command line")->type_name("TEXT")->group(boot);
 
   const std::string lines = "Input and output";
@@ -124,43 +130,49 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--display", o.display, "none: no window (use --screen-text)")
       ->type_name("DISPLAY")
       ->group(lines);
-  app.add_option("--send-text", o.send_text,
-                 "Type this on the guest's keyboard; \\n is Enter, \\t Tab, \\b Backspace, \\e Esc. May repeat")
+  app.add_option(
+         "--send-text", o.send_text,
+         "Type this on the guest's keyboard; \\n is Enter, \\t Tab, \\b Backspace, \\e Esc. May repeat")
       ->type_name("TEXT")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->group(lines);
-  app.add_option("--send-when", o.send_when,
-                 "Hold back the --send-text of the same rank until this matches the screen or the serial output")
+  app.add_option(
+         "--send-when", o.send_when,
+         "Hold back the --send-text of the same rank until this matches the screen or the serial output")
       ->type_name("REGEX")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false)
       ->group(lines);
 
   const std::string ending = "Ending and reporting";
-  app.add_option("--until-text", o.until_text,
-                 "End with status 0 once this matches the serial output or the text screen (status 4 if the guest "
-                 "ends first)")
+  app.add_option(
+         "--until-text", o.until_text,
+         "End with status 0 once this matches the serial output or the text screen (status 4 if the guest "
+         "ends first)")
       ->type_name("REGEX")
       ->group(ending);
   app.add_option("--timeout", o.timeout_s, "End with status 5 after so many seconds of host time")
       ->check(CLI::PositiveNumber)
       ->type_name("S")
       ->group(ending);
-  app.add_flag("--no-reboot", o.no_reboot, "A guest that resets itself ends the run with status 0")->group(ending);
+  app.add_flag("--no-reboot", o.no_reboot, "A guest that resets itself ends the run with status 0")
+      ->group(ending);
   app.add_flag("--debug-exit", o.machine.debug_exit,
                "A guest that writes V to port 0xf4 ends the run with status (V << 1) | 1")
       ->group(ending);
   app.add_option("--screen-text", o.screen_text, "Write the text screen here at the end; - is stdout")
       ->type_name("FILE")
       ->group(ending);
-  app.add_option("--final-state", o.final_state, "Write engine, instruction count, time and a hash of all state as JSON")
+  app.add_option("--final-state", o.final_state,
+                 "Write engine, instruction count, time and a hash of all state as JSON")
       ->type_name("FILE")
       ->group(ending);
-  auto* stats = app.add_option("--stats", o.stats_to, "Print counters at the end; =json:FILE writes them as JSON")
-                    ->type_name("json:FILE")
-                    ->expected(0, 1)
-                    ->group(ending);
+  auto* stats =
+      app.add_option("--stats", o.stats_to, "Print counters at the end; =json:FILE writes them as JSON")
+          ->type_name("json:FILE")
+          ->expected(0, 1)
+          ->group(ending);
   stats->each([&o](const std::string&) { o.stats = true; });
   stats->trigger_on_parse();
   app.add_option("--trace", o.trace,
@@ -171,17 +183,18 @@ void add_run_options(CLI::App& app, RunOptions& o) {
 
 Result<void> complete(RunOptions& o) {
   if (o.display != "none") {
-    return Error{fmt::format("--display {}: this build has no such display; use --display none, with --serial stdio "
-                             "or --screen-text to see the guest",
-                             o.display)};
+    return Error{
+        fmt::format("--display {}: this build has no such display; use --display none, with --serial stdio "
+                    "or --screen-text to see the guest",
+                    o.display)};
   }
   if (o.kernel.empty() && (!o.initrd.empty() || !o.append.empty())) {
     return Error{"--initrd and --append belong to a kernel; give --kernel FILE too"};
   }
   for (char letter : o.machine.boot) {
     if (std::strchr("acdn", letter) == nullptr) {
-      return Error{fmt::format("--boot {}: '{}' is none of a (floppy), c (disk), d (CD), n (network)", o.machine.boot,
-                               letter)};
+      return Error{fmt::format("--boot {}: '{}' is none of a (floppy), c (disk), d (CD), n (network)",
+                               o.machine.boot, letter)};
     }
   }
   o.machine.clock = o.clock == "virtual" ? ClockKind::kVirtual : ClockKind::kRealtime;
@@ -195,7 +208,9 @@ Result<void> complete(RunOptions& o) {
     return Error{fmt::format("--stats={}: the only form is --stats=json:FILE", o.stats_to)};
   }
   if (o.send_when.size() > o.send_text.size()) {
-    return Error{"each --send-when delays the --send-text of the same rank; there are more --send-when than --send-text"};
+    return Error{
+        "each --send-when delays the --send-text of the same rank; there are more --send-when than "
+        "--send-text"};
   }
   for (const std::string& pattern : o.send_when) {
     if (auto regex = compile_regex("--send-when", pattern); !regex) return regex.error();

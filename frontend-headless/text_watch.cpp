@@ -27,11 +27,21 @@ std::string unescape(std::string_view text) {
       continue;
     }
     switch (text[++i]) {
-      case 'n': out.push_back('\n'); break;
-      case 't': out.push_back('\t'); break;
-      case 'b': out.push_back('\b'); break;
-      case 'e': out.push_back('\x1b'); break;
-      case '\\': out.push_back('\\'); break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case 'b':
+        out.push_back('\b');
+        break;
+      case 'e':
+        out.push_back('\x1b');
+        break;
+      case '\\':
+        out.push_back('\\');
+        break;
       default:
         out.push_back('\\');
         out.push_back(text[i]);

@@ -13,13 +13,15 @@
 
 namespace vireo {
 
-/// An ECMAScript regular expression; `.` does not match a line's end. An invalid one is an Error that names `option`.
+/// An ECMAScript regular expression; `.` does not match a line's end. An invalid one is an Error that names
+/// `option`.
 Result<std::regex> compile_regex(std::string_view option, const std::string& pattern);
 
 /// Replaces \n \t \b \e \\ by what they stand for.
 std::string unescape(std::string_view text);
 
-/// A serial line that also keeps the last of what the guest sent, for matching. Forwards to `inner` if there is one.
+/// A serial line that also keeps the last of what the guest sent, for matching. Forwards to `inner` if there
+/// is one.
 class WatchedLine final : public CharBackend {
  public:
   explicit WatchedLine(CharBackend* inner) : inner_(inner) {

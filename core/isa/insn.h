@@ -31,15 +31,15 @@ inline constexpr uint8_t kRipRegister = 17;
 struct Insn {
   uint16_t row = 0;  ///< index into the rows of insn_table.inc
   Mnemonic mnemonic{};
-  uint8_t length = 0;        ///< bytes, 1 to 15
-  uint8_t opcode = 0;        ///< last opcode byte; its low bits hold +r and the condition code
-  uint8_t modrm = 0;         ///< 0 if the row has none
-  uint8_t prefixes = 0;      ///< prefix::*; mandatory prefixes are included
-  uint8_t rex = 0;           ///< REX or the equivalent VEX bits: W R X B in bits 3 to 0
-  uint8_t vex_vvvv = 0;      ///< VEX.vvvv as a register number
+  uint8_t length = 0;    ///< bytes, 1 to 15
+  uint8_t opcode = 0;    ///< last opcode byte; its low bits hold +r and the condition code
+  uint8_t modrm = 0;     ///< 0 if the row has none
+  uint8_t prefixes = 0;  ///< prefix::*; mandatory prefixes are included
+  uint8_t rex = 0;       ///< REX or the equivalent VEX bits: W R X B in bits 3 to 0
+  uint8_t vex_vvvv = 0;  ///< VEX.vvvv as a register number
   uint8_t vex_l = 0;
-  uint8_t operand_size = 0;  ///< effective size of "v" operands in bytes: 2, 4, 8
-  uint8_t address_size = 0;  ///< 2, 4, 8
+  uint8_t operand_size = 0;      ///< effective size of "v" operands in bytes: 2, 4, 8
+  uint8_t address_size = 0;      ///< 2, 4, 8
   SegReg segment = SegReg::kDs;  ///< of the memory operand (and of DS:rSI): override, else DS or SS by base
   uint8_t base = kNoRegister;
   uint8_t index = kNoRegister;
@@ -48,8 +48,8 @@ struct Insn {
   uint8_t imm_size = 0;   ///< bytes of the first immediate in the encoding
   uint8_t imm2 = 0;       ///< ENTER's level, EXTRQ's second byte
   int64_t disp = 0;       ///< sign-extended; moffs unsigned
-  /// Sign-extended where the operand says so. A (far pointer): offset in bits 0-31, selector in bits 32-47. J: the
-  /// signed relative offset.
+  /// Sign-extended where the operand says so. A (far pointer): offset in bits 0-31, selector in bits 32-47.
+  /// J: the signed relative offset.
   uint64_t imm = 0;
 
   bool is_memory() const { return (modrm >> 6) != 3; }  ///< only for rows with a ModRM byte

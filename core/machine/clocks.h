@@ -15,7 +15,8 @@ class MachineClock : public Clock {
  public:
   /// cpu.retired at which now() reaches `time`, or nothing if that cannot be said (real time).
   virtual std::optional<uint64_t> retired_at(VirtualNs time) const = 0;
-  /// The CPU is idle and nothing is due before `time`: jump there if this clock can. False: it cannot, wait instead.
+  /// The CPU is idle and nothing is due before `time`: jump there if this clock can. False: it cannot, wait
+  /// instead.
   virtual bool skip_to(VirtualNs time) = 0;
   /// Saved and loaded with the machine.
   virtual void state(StateArchive& ar) = 0;
@@ -25,8 +26,9 @@ class MachineClock : public Clock {
 class RealtimeClock final : public MachineClock {
  public:
   VirtualNs now() const override {
-    return offset_ + std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_)
-                         .count();
+    return offset_ +
+           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_)
+               .count();
   }
   std::optional<uint64_t> retired_at(VirtualNs) const override { return std::nullopt; }
   bool skip_to(VirtualNs) override { return false; }

@@ -17,7 +17,9 @@ struct EngineRow {
 /// In auto's order of preference.
 constexpr EngineRow kEngines[] = {
     {"interp", "the only engine of this version",
-     [](CpuContext& context) -> std::unique_ptr<ExecutionEngine> { return std::make_unique<interp::Interp>(context); }},
+     [](CpuContext& context) -> std::unique_ptr<ExecutionEngine> {
+       return std::make_unique<interp::Interp>(context);
+     }},
 };
 
 }  // namespace

@@ -146,7 +146,8 @@ class Machine::Impl {
     cpu_.retired = retired;
     cpu_.tsc_offset = tsc_offset;
     if (model_.has(isa::Feature::kApic)) {
-      cpu_.msr.apic_base = LocalApic::kDefaultBase | LocalApic::kBootstrapProcessor | LocalApic::kGlobalEnable;
+      cpu_.msr.apic_base =
+          LocalApic::kDefaultBase | LocalApic::kBootstrapProcessor | LocalApic::kGlobalEnable;
       board_->set_apic_base(cpu_.msr.apic_base);
     } else {
       board_->set_apic_base(0);
@@ -165,7 +166,8 @@ class Machine::Impl {
     }
     // Real time: a number of instructions that takes about as long as there is time, by the speed of late.
     const VirtualNs start = clock_->now();
-    const double budget = static_cast<double>(std::clamp<VirtualNs>(due - start, kShortestSlice, kLongestSlice));
+    const double budget =
+        static_cast<double>(std::clamp<VirtualNs>(due - start, kShortestSlice, kLongestSlice));
     const uint64_t first = cpu_.retired;
     limits.retired = first + static_cast<uint64_t>(budget * instructions_per_ns_) + 1;
     ++engine_runs_;
@@ -231,19 +233,41 @@ MachineStop Machine::run(const std::function<bool()>& poll, const std::function<
   return impl_->run(poll, wait);
 }
 
-VideoSource& Machine::video() { return impl_->board().video(); }
-KeyboardSink& Machine::keyboard() { return impl_->board().keyboard(); }
-MouseSink& Machine::mouse() { return impl_->board().mouse(); }
-const CpuState& Machine::cpu() const { return impl_->cpu(); }
-VirtualNs Machine::now() const { return impl_->clock().now(); }
-std::string_view Machine::engine_name() const { return impl_->choice().name; }
-const std::string& Machine::engine_reason() const { return impl_->choice().reason; }
-uint8_t Machine::debug_exit_value() const { return impl_->debug_exit_value(); }
+VideoSource& Machine::video() {
+  return impl_->board().video();
+}
+KeyboardSink& Machine::keyboard() {
+  return impl_->board().keyboard();
+}
+MouseSink& Machine::mouse() {
+  return impl_->board().mouse();
+}
+const CpuState& Machine::cpu() const {
+  return impl_->cpu();
+}
+VirtualNs Machine::now() const {
+  return impl_->clock().now();
+}
+std::string_view Machine::engine_name() const {
+  return impl_->choice().name;
+}
+const std::string& Machine::engine_reason() const {
+  return impl_->choice().reason;
+}
+uint8_t Machine::debug_exit_value() const {
+  return impl_->debug_exit_value();
+}
 void Machine::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   impl_->visit_stats(visit);
 }
-std::string Machine::state_hash() { return impl_->state_hash(); }
-std::vector<uint8_t> Machine::save_state() { return impl_->save_state(); }
-bool Machine::flush_drives() { return impl_->board().flush_drives(); }
+std::string Machine::state_hash() {
+  return impl_->state_hash();
+}
+std::vector<uint8_t> Machine::save_state() {
+  return impl_->save_state();
+}
+bool Machine::flush_drives() {
+  return impl_->board().flush_drives();
+}
 
 }  // namespace vireo

@@ -16,12 +16,12 @@ namespace vireo {
 
 /// Why Machine::run() came back.
 enum class MachineStop : uint8_t {
-  kPoweredOff,  ///< the guest asked the chipset for S5
-  kResetAsked,  ///< the guest asked for a reset; run() again carries it out
-  kDebugExit,   ///< the guest wrote to port 0xf4 (Machine::debug_exit_value)
-  kGuestDied,   ///< triple fault
+  kPoweredOff,     ///< the guest asked the chipset for S5
+  kResetAsked,     ///< the guest asked for a reset; run() again carries it out
+  kDebugExit,      ///< the guest wrote to port 0xf4 (Machine::debug_exit_value)
+  kGuestDied,      ///< triple fault
   kHaltedForever,  ///< HLT with interrupts off: only an NMI or a reset could go on
-  kAsked,       ///< the poll function returned false
+  kAsked,          ///< the poll function returned false
 };
 
 class Machine {
@@ -32,12 +32,13 @@ class Machine {
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
-  /// How often run() calls its poll function: guest time with the virtual clock, host time with the realtime clock.
+  /// How often run() calls its poll function: guest time with the virtual clock, host time with the realtime
+  /// clock.
   static constexpr VirtualNs kPollInterval = 10'000'000;
 
   /// Runs until something ends it. `poll` is called every kPollInterval and may use this object; false stops.
-  /// `wait` lets the front end sleep on its file descriptors, for at most the given time, when the guest is idle
-  /// under the realtime clock.
+  /// `wait` lets the front end sleep on its file descriptors, for at most the given time, when the guest is
+  /// idle under the realtime clock.
   MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait);
 
   VideoSource& video();

@@ -46,11 +46,16 @@ FloppyDriveType drive_type_for(const BlockBackend* medium) {
 
 CmosBootDevice boot_device(char letter) {
   switch (letter) {
-    case 'a': return CmosBootDevice::kFloppy;
-    case 'c': return CmosBootDevice::kHardDisk;
-    case 'd': return CmosBootDevice::kCdrom;
-    case 'n': return CmosBootDevice::kNetwork;
-    default: return CmosBootDevice::kNone;
+    case 'a':
+      return CmosBootDevice::kFloppy;
+    case 'c':
+      return CmosBootDevice::kHardDisk;
+    case 'd':
+      return CmosBootDevice::kCdrom;
+    case 'n':
+      return CmosBootDevice::kNetwork;
+    default:
+      return CmosBootDevice::kNone;
   }
 }
 
@@ -65,8 +70,8 @@ std::string default_boot_order(const MachineIo& io) {
 
 }  // namespace
 
-PcBoard::PcBoard(const CpuModel& model, Firmware firmware, GuestMemory& memory, IoBus& ports, Scheduler& scheduler,
-                 BoardEvents events)
+PcBoard::PcBoard(const CpuModel& model, Firmware firmware, GuestMemory& memory, IoBus& ports,
+                 Scheduler& scheduler, BoardEvents events)
     : model_(model),
       firmware_(std::move(firmware)),
       memory_(memory),
@@ -78,9 +83,9 @@ PcBoard::PcBoard(const CpuModel& model, Firmware firmware, GuestMemory& memory, 
         io_apic_->set_pin(wire < 16 ? IoApic::pin_of_isa_irq(wire) : wire, level);
       }) {}
 
-Result<std::unique_ptr<PcBoard>> PcBoard::create(const MachineConfig& config, const CpuModel& model, MachineIo& io,
-                                                 Firmware firmware, GuestMemory& memory, IoBus& ports,
-                                                 Scheduler& scheduler, BoardEvents events) {
+Result<std::unique_ptr<PcBoard>> PcBoard::create(const MachineConfig& config, const CpuModel& model,
+                                                 MachineIo& io, Firmware firmware, GuestMemory& memory,
+                                                 IoBus& ports, Scheduler& scheduler, BoardEvents events) {
   std::unique_ptr<PcBoard> board(
       new PcBoard(model, std::move(firmware), memory, ports, scheduler, std::move(events)));
   board->wire_apics();
@@ -121,9 +126,9 @@ void PcBoard::build_chips(const MachineConfig& config, MachineIo& io) {
 
   add(pit_, scheduler_, irq0_);
   add(system_port_b_, scheduler_, *pit_, nmi_);
-  const int64_t rtc_start = config.rtc_start
-                                ? *config.rtc_start
-                                : config.clock == ClockKind::kVirtual ? kFixedRtcStart : std::time(nullptr);
+  const int64_t rtc_start = config.rtc_start                      ? *config.rtc_start
+                            : config.clock == ClockKind::kVirtual ? kFixedRtcStart
+                                                                  : std::time(nullptr);
   add(rtc_, scheduler_, irq8_, rtc_start, [this](bool enabled) { system_port_b_->set_nmi_enabled(enabled); });
   add(keyboard_, scheduler_);
   add(mouse_, scheduler_);
@@ -201,9 +206,9 @@ Result<void> PcBoard::build_firmware_config(const MachineConfig& config, Machine
 void PcBoard::fill_cmos(const MachineConfig& config, const MachineIo& io) {
   set_cmos_memory(*rtc_, memory_.ram_bytes(), 0);
   const auto type_a = drive_type_for(io.floppy[0].get());
-  set_cmos_floppies(*rtc_,
-                    static_cast<CmosFloppyType>(type_a == FloppyDriveType::kNone ? FloppyDriveType::k1440K : type_a),
-                    static_cast<CmosFloppyType>(drive_type_for(io.floppy[1].get())));
+  set_cmos_floppies(
+      *rtc_, static_cast<CmosFloppyType>(type_a == FloppyDriveType::kNone ? FloppyDriveType::k1440K : type_a),
+      static_cast<CmosFloppyType>(drive_type_for(io.floppy[1].get())));
   std::string order = config.boot.empty() ? default_boot_order(io) : config.boot;
   order.resize(3, '-');
   set_cmos_boot_order(*rtc_, boot_device(order[0]), boot_device(order[1]), boot_device(order[2]));
@@ -276,7 +281,8 @@ void PcBoard::state(StateArchive& ar) {
   ar.section("pci", 1, [this](StateArchive& inner) { pci_->state(inner); });
   ar.section("irqs", 1, [this](StateArchive& inner) { irqs_.state(inner); });
   for (Device* device : devices_) {
-    ar.section(device->name(), device->state_version(), [device](StateArchive& inner) { device->state(inner); });
+    ar.section(device->name(), device->state_version(),
+               [device](StateArchive& inner) { device->state(inner); });
   }
   if (ar.loading()) place_local_apic();
 }
@@ -295,8 +301,7 @@ void PcBoard::set_apic_base(uint64_t value) {
 }
 
 void PcBoard::place_local_apic() {
-  const uint64_t wanted =
-      model_.has(isa::Feature::kApic) && local_apic_->enabled() ? local_apic_->base() : 0;
+  const uint64_t wanted = model_.has(isa::Feature::kApic) && local_apic_->enabled() ? local_apic_->base() : 0;
   if (wanted == apic_mapped_at_) return;
   if (apic_mapped_at_ != 0) memory_.unmap(Gpa{apic_mapped_at_});
   apic_mapped_at_ = 0;

@@ -36,8 +36,8 @@
 
 namespace vireo {
 
-/// What the board tells the machine around it. Called from within guest I/O: note the event, act after the engine's
-/// run.
+/// What the board tells the machine around it. Called from within guest I/O: note the event, act after the
+/// engine's run.
 struct BoardEvents {
   std::function<void()> interrupt_changed;
   std::function<void()> nmi;
@@ -48,7 +48,7 @@ struct BoardEvents {
 
 /// ROM images from the firmware package.
 struct Firmware {
-  std::vector<uint8_t> bios;     ///< ends at 4 GiB; its last 128 KiB also end at 1 MiB
+  std::vector<uint8_t> bios;  ///< ends at 4 GiB; its last 128 KiB also end at 1 MiB
   std::vector<uint8_t> vga_bios;
 
   /// Reads them from the host's firmware folder.
@@ -58,9 +58,9 @@ struct Firmware {
 class PcBoard {
  public:
   /// Takes the drives and lines out of `io`. Fails when a direct-boot kernel is not one.
-  static Result<std::unique_ptr<PcBoard>> create(const MachineConfig& config, const CpuModel& model, MachineIo& io,
-                                                 Firmware firmware, GuestMemory& memory, IoBus& ports,
-                                                 Scheduler& scheduler, BoardEvents events);
+  static Result<std::unique_ptr<PcBoard>> create(const MachineConfig& config, const CpuModel& model,
+                                                 MachineIo& io, Firmware firmware, GuestMemory& memory,
+                                                 IoBus& ports, Scheduler& scheduler, BoardEvents events);
 
   PcBoard(const PcBoard&) = delete;
   PcBoard& operator=(const PcBoard&) = delete;

@@ -13,7 +13,8 @@ class Typist {
  public:
   explicit Typist(KeyboardSink& keyboard) : keyboard_(keyboard) {}
 
-  /// Queues the keys for `text`: printable ASCII, \n (Enter), \t, \b (Backspace), \x1b (Esc). Others are left out.
+  /// Queues the keys for `text`: printable ASCII, \n (Enter), \t, \b (Backspace), \x1b (Esc). Others are left
+  /// out.
   void type(std::string_view text);
   /// Presses or releases at most one key, no more often than every kKeyInterval of guest time.
   void poll(VirtualNs now);
