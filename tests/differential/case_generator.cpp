@@ -39,9 +39,9 @@ constexpr uint16_t kWritable[] = {
     ldt_selector(kLdtExpandDown16),
     ldt_selector(kLdtExpandDown32),
 };
+// Not null selectors other than 0: IRET makes them 0 when it enters the case.
 constexpr uint16_t kNotWritable[] = {
     0,
-    3,
     kUserCode32,
     ldt_selector(kLdtDataReadOnly),
     ldt_selector(kLdtCode16),

@@ -90,7 +90,7 @@ void compare_memory(Comparer& c, std::span<const uint8_t> native, std::span<cons
 
 }  // namespace
 
-bool equal(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
+bool same(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
            std::span<const uint8_t> interp_memory) {
   const CpuImage &a = native.after, &b = interp.after;
   return native.kind == interp.kind && native.vector == interp.vector &&

@@ -24,7 +24,7 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
                                 std::span<const uint8_t> interp_memory);
 
 /// True if there is nothing for compare() to find; fast.
-bool equal(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
+bool same(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
            std::span<const uint8_t> interp_memory);
 
 /// Both outcomes side by side, the differing lines starred, with the state before.

@@ -73,7 +73,7 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
   result.cases++;
   if (native.kind == Outcome::Kind::kCompleted) completed_++;
   if (native.kind == Outcome::Kind::kException) exceptions_[native.vector]++;
-  if (!equal(native, interp, native_.memory(), interp_.memory())) {
+  if (!same(native, interp, native_.memory(), interp_.memory())) {
     auto differences = compare(native, interp, native_.memory(), interp_.memory());
     known_.explain(row.name(), differences);
     if (differences.empty()) {
