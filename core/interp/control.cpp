@@ -27,13 +27,14 @@ void jmp_indirect(Interp& interp, const Insn& insn) {
   interp.jump_near(Source::template get<T>(interp, insn));
 }
 
-/// The target's limit check comes before the push; a push that faults discards the transfer with the
-/// instruction.
+/// The return address is in memory before the target's limit is checked, but the stack pointer moves after
+/// that.
 template <class T>
 void call_to(Interp& interp, T target) {
-  const T return_address = static_cast<T>(interp.next_rip);
+  const uint64_t offset = (interp.cpu.reg(Gpr::kRsp) - sizeof(T)) & interp.stack_mask();
+  interp.write<T>(SegReg::kSs, offset, static_cast<T>(interp.next_rip));
   interp.jump_near(target);
-  interp.push(sizeof(T), return_address);
+  interp.set_stack_pointer(offset);
 }
 
 template <class T>
@@ -79,13 +80,11 @@ void jcxz(Interp& interp, const Insn& insn) {
 template <class T>
 void bound(Interp& interp, const Insn& insn) {
   using S = std::make_signed_t<T>;
-  struct Bounds {
-    S lower, upper;
-  };
   const uint64_t offset = interp.effective_address(insn);
-  const Bounds bounds = interp.read<Bounds>(insn.segment, offset);
+  const uint64_t upper_offset = (offset + sizeof(T)) & (~uint64_t{0} >> (64 - 8 * insn.address_size));
   const S index = static_cast<S>(interp.reg<T>(insn.reg(), insn));
-  if (index < bounds.lower || index > bounds.upper) throw_br();
+  if (index < interp.read<S>(insn.segment, offset)) throw_br();
+  if (index > interp.read<S>(insn.segment, upper_offset)) throw_br();
 }
 
 void nop(Interp&, const Insn&) {}

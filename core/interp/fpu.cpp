@@ -16,6 +16,42 @@ X87EnvironmentFormat environment_format(const Interp& interp, const Insn& insn) 
   return {.wide = insn.operand_size != 2, .protected_mode = !interp.cpu.real_or_v86()};
 }
 
+constexpr unsigned kRegisterBytes = 10;
+
+bool alignment_checks(const CpuState& cpu) {
+  return (cpu.cr0 & cr0::kAm) && (cpu.rflags & rflags::kAc) && cpu.cpl == 3;
+}
+
+[[noreturn]] void throw_ac() {
+  constexpr uint8_t kAlignmentCheck = 17;
+  throw Fault{kAlignmentCheck, true, 0};
+}
+
+void touch(Interp& interp, const Insn& insn, uint64_t offset, bool write) {
+  if (write) {
+    interp.probe_write(insn.segment, offset, 1);
+  } else {
+    interp.read<uint8_t>(insn.segment, offset);
+  }
+}
+
+uint64_t last_byte(const Insn& insn, uint64_t offset, unsigned bytes) {
+  return (offset + bytes - 1) & (~uint64_t{0} >> (64 - 8 * insn.address_size));
+}
+
+/// Where an environment or state image of `bytes` bytes is, after the checks that the processor makes before
+/// it moves anything: alignment, the first byte, the last byte.
+uint64_t image_offset(Interp& interp, const Insn& insn, X87EnvironmentFormat format, unsigned bytes,
+                      bool write) {
+  const CpuState& cpu = interp.cpu;
+  const uint64_t offset = interp.effective_address(insn);
+  const bool aligned = (cpu.segment(insn.segment).base + offset) % format.field_bytes() == 0;
+  if (!aligned && alignment_checks(cpu)) throw_ac();
+  touch(interp, insn, offset, write);
+  touch(interp, insn, last_byte(insn, offset, bytes), write);
+  return offset;
+}
+
 void fnstsw_ax(Interp& interp, const Insn& insn) {
   interp.check_x87(false);
   interp.set_reg<uint16_t>(0, insn, interp.cpu.fx.fsw);
@@ -30,9 +66,10 @@ void fnstenv(Interp& interp, const Insn& insn) {
   interp.check_x87(false);
   FxState& fx = interp.cpu.fx;
   const X87EnvironmentFormat format = environment_format(interp, insn);
+  const uint64_t offset = image_offset(interp, insn, format, format.bytes(), true);
   std::array<uint8_t, 28> image;
   store_x87_environment(fx, format, image.data());
-  interp.write_bytes(insn.segment, interp.effective_address(insn), image.data(), format.bytes());
+  interp.write_bytes(insn.segment, offset, image.data(), format.bytes());
   // All exceptions are then masked, which takes a pending one back.
   set_x87_control(fx, fx.fcw | fsw::kExceptions, fx.fsw);
 }
@@ -40,17 +77,18 @@ void fnstenv(Interp& interp, const Insn& insn) {
 void fldenv(Interp& interp, const Insn& insn) {
   interp.check_x87(true);
   const X87EnvironmentFormat format = environment_format(interp, insn);
+  const uint64_t offset = image_offset(interp, insn, format, format.bytes(), false);
   std::array<uint8_t, 28> image;
-  interp.read_bytes(insn.segment, interp.effective_address(insn), image.data(), format.bytes());
+  interp.read_bytes(insn.segment, offset, image.data(), format.bytes());
   load_x87_environment(interp.cpu.fx, format, image.data());
 }
-
-constexpr unsigned kRegisterBytes = 10;
 
 void fnsave(Interp& interp, const Insn& insn) {
   interp.check_x87(false);
   FxState& fx = interp.cpu.fx;
   const X87EnvironmentFormat format = environment_format(interp, insn);
+  const unsigned bytes = format.bytes() + 8 * kRegisterBytes;
+  const uint64_t offset = image_offset(interp, insn, format, bytes, true);
   std::array<uint8_t, 108> image;
   store_x87_environment(fx, format, image.data());
   uint8_t* out = image.data() + format.bytes();
@@ -58,8 +96,7 @@ void fnsave(Interp& interp, const Insn& insn) {
     std::memcpy(out, st.data(), kRegisterBytes);
     out += kRegisterBytes;
   }
-  interp.write_bytes(insn.segment, interp.effective_address(insn), image.data(),
-                     format.bytes() + 8 * kRegisterBytes);
+  interp.write_bytes(insn.segment, offset, image.data(), bytes);
   init_x87(fx);
 }
 
@@ -67,9 +104,10 @@ void frstor(Interp& interp, const Insn& insn) {
   interp.check_x87(true);
   FxState& fx = interp.cpu.fx;
   const X87EnvironmentFormat format = environment_format(interp, insn);
+  const unsigned bytes = format.bytes() + 8 * kRegisterBytes;
+  const uint64_t offset = image_offset(interp, insn, format, bytes, false);
   std::array<uint8_t, 108> image;
-  interp.read_bytes(insn.segment, interp.effective_address(insn), image.data(),
-                    format.bytes() + 8 * kRegisterBytes);
+  interp.read_bytes(insn.segment, offset, image.data(), bytes);
   load_x87_environment(fx, format, image.data());
   const uint8_t* in = image.data() + format.bytes();
   for (auto& st : fx.st) {
@@ -85,11 +123,17 @@ void fwait(Interp& interp, const Insn&) {
   if (interp.cpu.fx.fsw & fsw::kEs) interp.check_x87(true);
 }
 
-uint64_t fx_operand(Interp& interp, const Insn& insn) {
-  if (interp.cpu.cr0 & cr0::kEm) throw_ud();
-  if (interp.cpu.cr0 & cr0::kTs) throw_nm();
+/// As image_offset(), but the processor looks at the last byte first.
+uint64_t fx_offset(Interp& interp, const Insn& insn, bool write) {
+  const CpuState& cpu = interp.cpu;
+  if (cpu.cr0 & cr0::kEm) throw_ud();
+  if (cpu.cr0 & cr0::kTs) throw_nm();
   const uint64_t offset = interp.effective_address(insn);
-  if ((interp.cpu.segment(insn.segment).base + offset) % 16 != 0) throw_gp();
+  if ((cpu.segment(insn.segment).base + offset) % 16 != 0) {
+    if (alignment_checks(cpu)) throw_ac();
+    throw_gp();
+  }
+  touch(interp, insn, last_byte(insn, offset, sizeof(FxState)), write);
   return offset;
 }
 
@@ -101,7 +145,7 @@ unsigned fx_image_bytes(const Interp& interp) {
 }
 
 void fxsave(Interp& interp, const Insn& insn) {
-  const uint64_t offset = fx_operand(interp, insn);
+  const uint64_t offset = fx_offset(interp, insn, true);
   FxState image = interp.cpu.fx;
   image.mxcsr_mask = mxcsr_mask(interp);
   image.reserved0 = 0;
@@ -111,7 +155,7 @@ void fxsave(Interp& interp, const Insn& insn) {
 }
 
 void fxrstor(Interp& interp, const Insn& insn) {
-  const uint64_t offset = fx_operand(interp, insn);
+  const uint64_t offset = fx_offset(interp, insn, false);
   FxState image;
   interp.read_bytes(insn.segment, offset, &image, sizeof image);
   const bool sse = interp.cpu.cr4 & cr4::kOsfxsr;

@@ -13,7 +13,7 @@ constexpr uint16_t kFopMask = 0x7ff;
 
 }  // namespace
 
-void set_x87_top(FxState& fx, unsigned top) {
+void rotate_to_top(FxState& fx, unsigned top) {
   const unsigned old = x87_top(fx);
   // ST(i) is physical register (TOP + i) & 7.
   std::rotate(fx.st.begin(), fx.st.begin() + ((top - old) & 7), fx.st.end());

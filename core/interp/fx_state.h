@@ -29,11 +29,14 @@ inline unsigned x87_top(const FxState& fx) {
 }
 
 /// Changes TOP; physical registers keep their contents, so the image, which is in stack order, rotates.
-void set_x87_top(FxState& fx, unsigned top);
+void rotate_to_top(FxState& fx, unsigned top);
+inline void set_x87_top(FxState& fx, unsigned top) {
+  if (x87_top(fx) != top) rotate_to_top(fx, top);
+}
 
 /// What any MMX instruction but EMMS does to the x87 state: TOP = 0, all tags valid.
 inline void enter_mmx(FxState& fx) {
-  if (fx.fsw & fsw::kTop) set_x87_top(fx, 0);
+  set_x87_top(fx, 0);
   fx.ftw = 0xff;
 }
 
@@ -70,7 +73,8 @@ uint16_t full_tag_word(const FxState& fx);
 struct X87EnvironmentFormat {
   bool wide;  ///< 32-bit operand size: 28 bytes
   bool protected_mode;
-  unsigned bytes() const { return wide ? 28 : 14; }
+  unsigned field_bytes() const { return wide ? 4 : 2; }
+  unsigned bytes() const { return 7 * field_bytes(); }
 };
 void store_x87_environment(const FxState& fx, X87EnvironmentFormat format, uint8_t* out);
 /// Also TOP and the tags; rotates the register image.

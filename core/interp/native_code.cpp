@@ -58,6 +58,11 @@ RegisterUse register_use(const Operand& operand, const Insn& insn) {
   }
 }
 
+bool is_vector(OperandKind kind) {
+  return kind == OperandKind::kV || kind == OperandKind::kW || kind == OperandKind::kU ||
+         kind == OperandKind::kXmm;
+}
+
 bool is_string_compare(Mnemonic mnemonic) {
   return mnemonic == Mnemonic::PCMPESTRI || mnemonic == Mnemonic::PCMPESTRM ||
          mnemonic == Mnemonic::PCMPISTRI || mnemonic == Mnemonic::PCMPISTRM;
@@ -193,6 +198,7 @@ NativePlan make_plan(const Insn& insn) {
         first ? !row.has(isa::attribute::kFirstRead) : i == 1 && row.has(isa::attribute::kSecondWritten);
     const bool read = !first || !row.has(isa::attribute::kFirstWritten);
     const RegisterUse use = register_use(operand, insn);
+    plan.check_sse |= is_vector(operand.kind);
     if (memory && is_memory_or_register(operand.kind)) {
       plan.memory_bytes = static_cast<uint8_t>(isa::operand_bytes(operand, insn));
       plan.loads = read;
@@ -200,9 +206,7 @@ NativePlan make_plan(const Insn& insn) {
     }
     switch (use.file) {
       case RegisterUse::File::kNone:
-        break;
       case RegisterUse::File::kXmm:
-        plan.check_sse = true;
         break;
       case RegisterUse::File::kMmx:
         plan.mmx = true;

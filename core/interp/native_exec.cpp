@@ -3,7 +3,9 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "core/interp/fx_state.h"
 #include "core/interp/interp_inline.h"
@@ -21,31 +23,47 @@ struct alignas(16) MemoryOperand {
 };
 
 void load_operand(Interp& interp, const Insn& insn, uint64_t offset, unsigned bytes, MemoryOperand& out) {
+  const auto load = [&]<class T>(T, unsigned at) {
+    const T value = interp.read<T>(insn.segment, offset + at);
+    std::memcpy(out.bytes + at, &value, sizeof value);
+  };
   switch (bytes) {
-    case 4: {
-      const uint32_t value = interp.read<uint32_t>(insn.segment, offset);
-      std::memcpy(out.bytes, &value, sizeof value);
-      break;
-    }
-    case 8: {
-      const uint64_t value = interp.read<uint64_t>(insn.segment, offset);
-      std::memcpy(out.bytes, &value, sizeof value);
-      break;
-    }
-    case 16:
-      out = interp.read<MemoryOperand>(insn.segment, offset);
-      break;
+    case 1:
+      return load(uint8_t{}, 0);
+    case 2:
+      return load(uint16_t{}, 0);
+    case 4:
+      return load(uint32_t{}, 0);
+    case 8:
+      return load(uint64_t{}, 0);
+    case 10:
+      load(uint64_t{}, 0);
+      return load(uint16_t{}, 8);
     default:
-      interp.read_bytes(insn.segment, offset, out.bytes, bytes);
+      return load(MemoryOperand{}, 0);
   }
 }
 
 void store_operand(Interp& interp, const Insn& insn, uint64_t offset, unsigned bytes,
                    const MemoryOperand& value) {
-  if (bytes == 16) {
-    interp.write<MemoryOperand>(insn.segment, offset, value);
-  } else {
-    interp.write_bytes(insn.segment, offset, value.bytes, bytes);
+  const auto store = [&]<class T>(T typed, unsigned at) {
+    std::memcpy(&typed, value.bytes + at, sizeof typed);
+    interp.write<T>(insn.segment, offset + at, typed);
+  };
+  switch (bytes) {
+    case 1:
+      return store(uint8_t{}, 0);
+    case 2:
+      return store(uint16_t{}, 0);
+    case 4:
+      return store(uint32_t{}, 0);
+    case 8:
+      return store(uint64_t{}, 0);
+    case 10:
+      store(uint64_t{}, 0);
+      return store(uint16_t{}, 8);
+    default:
+      return store(MemoryOperand{}, 0);
   }
 }
 
@@ -62,8 +80,6 @@ void execute_simd(Interp& interp, const Insn& insn, const NativePlan& plan) {
     offset = interp.effective_address(insn);
     if (plan.aligned && (interp.cpu.segment(insn.segment).base + offset) % 16 != 0) throw_gp();
     if (plan.loads) load_operand(interp, insn, offset, plan.memory_bytes, memory);
-    // A store that faults must find the x87 state as it was before the MMX instruction.
-    if (plan.stores && plan.mmx) interp.probe_write(insn.segment, offset, plan.memory_bytes);
   }
   CpuState& cpu = interp.cpu;
   NativeExchange exchange;
@@ -72,14 +88,19 @@ void execute_simd(Interp& interp, const Insn& insn, const NativePlan& plan) {
     exchange.rax = cpu.reg(Gpr::kRax);
     exchange.rdx = cpu.reg(Gpr::kRdx);
   }
-  if (plan.mmx) enter_mmx(cpu.fx);
+  // A store that faults has TOP at 0 already, but the tags still as they were.
+  if (plan.mmx) set_x87_top(cpu.fx, 0);
+  if (plan.mmx && !plan.stores) cpu.fx.ftw = 0xff;
   if (plan.core(cpu.fx, memory.bytes, exchange) != 0) [[unlikely]] {
     asm volatile("stmxcsr %0\n\tldmxcsr %1" : "=m"(cpu.fx.mxcsr) : "m"(exchange.host_mxcsr));
     if (plan.mmx) asm volatile("emms");
     if (!(cpu.cr4 & cr4::kOsxmmexcpt)) throw_ud();
     throw_xm();
   }
-  if (plan.stores) store_operand(interp, insn, offset, plan.memory_bytes, memory);
+  if (plan.stores) {
+    store_operand(interp, insn, offset, plan.memory_bytes, memory);
+    if (plan.mmx) cpu.fx.ftw = 0xff;
+  }
   if (plan.mmx_written < 8) std::memset(&cpu.fx.st[plan.mmx_written][8], 0xff, 2);
   if (plan.gpr_out_bytes == 4) {
     cpu.gpr[plan.gpr] = static_cast<uint32_t>(exchange.gpr);
@@ -117,10 +138,12 @@ void execute_x87(Interp& interp, const Insn& insn, const NativePlan& plan) {
   if (plan.memory_bytes != 0) {
     offset = interp.effective_address(insn);
     if (plan.loads) load_operand(interp, insn, offset, plan.memory_bytes, memory);
-    if (plan.stores) interp.probe_write(insn.segment, offset, plan.memory_bytes);
   }
   CpuState& cpu = interp.cpu;
   FxState& fx = cpu.fx;
+  // Whether there is a store to fault is known only after the instruction.
+  std::optional<FxState> before;
+  if (plan.stores) before = fx;
   const X87Pointers pointers = X87Pointers::of(fx);
   const uint32_t mxcsr_mask = fx.mxcsr_mask;
   NativeExchange exchange;
@@ -140,8 +163,14 @@ void execute_x87(Interp& interp, const Insn& insn, const NativePlan& plan) {
       record_x87_instruction(cpu, insn, plan.memory_bytes != 0, offset);
     }
   }
-  if (plan.stores && !suppresses_store(fx, plan))
-    store_operand(interp, insn, offset, plan.memory_bytes, memory);
+  if (plan.stores && !suppresses_store(fx, plan)) {
+    try {
+      store_operand(interp, insn, offset, plan.memory_bytes, memory);
+    } catch (const Fault&) {
+      fx = *before;
+      throw;
+    }
+  }
   if (plan.flags_out) set_arithmetic_flags(cpu, exchange.flags);
 }
 

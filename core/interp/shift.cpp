@@ -12,6 +12,15 @@ void shift(Interp& interp, const Insn& insn) {
   modify<Dest, T>(interp, insn, [&](T dest) { return Op::template run<T>(dest, count, interp.cpu.rflags); });
 }
 
+/// ROL and ROR of a register by an immediate other than 1 leave OF alone on Intel's CPUs, unlike those by CL
+/// and those in memory.
+template <class Op, class T>
+void rotate_register_by_immediate(Interp& interp, const Insn& insn) {
+  const uint64_t of = interp.cpu.rflags & rflags::kOf;
+  shift<Op, T, RmRegister, Immediate>(interp, insn);
+  interp.cpu.rflags = (interp.cpu.rflags & ~rflags::kOf) | of;
+}
+
 template <class Op, class T, class Dest>
 void shift_by_one(Interp& interp, const Insn& insn) {
   modify<Dest, T>(interp, insn, [&](T dest) { return Op::template by_one<T>(dest, interp.cpu.rflags); });
@@ -19,7 +28,10 @@ void shift_by_one(Interp& interp, const Insn& insn) {
 
 template <class Op>
 Handler bind_shift(const Insn& insn) {
-  const Form form = form_of(insn);
+  constexpr bool kRotate = std::is_same_v<Op, host::Rol> || std::is_same_v<Op, host::Ror>;
+  Form form = form_of(insn);
+  const uint64_t count_mask = form.size == 8 ? 63 : 31;
+  if (kRotate && form.kind == FormKind::kRmImm && (insn.imm & count_mask) == 1) form.kind = FormKind::kRmOne;
   return with_size(form.size, [&]<class T>(T) -> Handler {
     return with_rm(insn, [&]<class Dest>(Dest) -> Handler {
       switch (form.kind) {
@@ -28,6 +40,8 @@ Handler bind_shift(const Insn& insn) {
         case FormKind::kRmCl:
           return shift<Op, T, Dest, RegisterCl>;
         case FormKind::kRmImm:
+          if constexpr (kRotate && std::is_same_v<Dest, RmRegister>)
+            return rotate_register_by_immediate<Op, T>;
           return shift<Op, T, Dest, Immediate>;
         default:
           return ud_handler();

@@ -21,15 +21,14 @@ void stmxcsr(Interp& interp, const Insn& insn) {
   Memory::set<uint32_t>(interp, insn, interp.cpu.fx.mxcsr);
 }
 
-/// Writes those of `bytes` whose mask byte has its top bit set, to DS:rDI. No byte changes if one of them
-/// faults.
+/// Writes those of `bytes` whose mask byte has its top bit set, to DS:rDI, after the checks of the whole.
 void masked_store(Interp& interp, const Insn& insn, const uint8_t* bytes, const uint8_t* mask,
                   unsigned count) {
   const uint64_t address_mask = ~uint64_t{0} >> (64 - 8 * insn.address_size);
   const auto offset = [&](unsigned i) { return (interp.cpu.reg(Gpr::kRdi) + i) & address_mask; };
-  for (unsigned i = 0; i < count; ++i) {
-    if (mask[i] & 0x80) interp.probe_write(insn.segment, offset(i), 1);
-  }
+  // Selected or not, in the order in which Intel's CPUs fault.
+  if (count == 16) interp.probe_write(insn.segment, offset(8), 8);
+  interp.probe_write(insn.segment, offset(0), 8);
   for (unsigned i = 0; i < count; ++i) {
     if (mask[i] & 0x80) interp.write<uint8_t>(insn.segment, offset(i), bytes[i]);
   }
@@ -44,10 +43,8 @@ void maskmovdqu(Interp& interp, const Insn& insn) {
 void maskmovq(Interp& interp, const Insn& insn) {
   interp.check_mmx();
   FxState& fx = interp.cpu.fx;
-  // MMn is physical register n, which stands at ST((n - TOP) & 7) of the image until TOP becomes 0.
-  const unsigned top = x87_top(fx);
-  masked_store(interp, insn, fx.st[(insn.reg() - top) & 7].data(), fx.st[(insn.rm() - top) & 7].data(), 8);
   enter_mmx(fx);
+  masked_store(interp, insn, fx.st[insn.reg()].data(), fx.st[insn.rm()].data(), 8);
 }
 
 }  // namespace

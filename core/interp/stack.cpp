@@ -1,6 +1,4 @@
 // PUSH POP PUSHA POPA ENTER LEAVE.
-#include <array>
-
 #include "core/interp/operands.h"
 
 namespace vireo::interp {
@@ -35,32 +33,24 @@ void pop(Interp& interp, const Insn& insn) {
   }
 }
 
+// PUSHA and POPA go on as far as they get: a fault finds memory written, or registers loaded, up to it, but
+// the stack pointer unmoved, so that they can run again.
 template <class T>
 void pusha(Interp& interp, const Insn&) {
-  std::array<T, 8> image;  // as memory has it: DI first
-  for (unsigned i = 0; i < 8; ++i) image[i] = static_cast<T>(interp.cpu.gpr[7 - i]);
-  const uint64_t lowest = stack_offset<T>(interp, -8);
-  if (uint8_t* host = interp.direct_write(SegReg::kSs, lowest, sizeof image)) {
-    std::memcpy(host, image.data(), sizeof image);
-  } else {
-    for (int i = 0; i < 8; ++i) interp.probe_write(SegReg::kSs, stack_offset<T>(interp, i - 8), sizeof(T));
-    for (int i = 7; i >= 0; --i) {
-      interp.write<T>(SegReg::kSs, stack_offset<T>(interp, i - 8), image[static_cast<unsigned>(i)]);
-    }
+  for (int i = 0; i < 8; ++i) {
+    interp.write<T>(SegReg::kSs, stack_offset<T>(interp, -1 - i),
+                    static_cast<T>(interp.cpu.gpr[static_cast<unsigned>(i)]));
   }
-  interp.set_stack_pointer(lowest);
+  interp.set_stack_pointer(stack_offset<T>(interp, -8));
 }
 
 template <class T>
 void popa(Interp& interp, const Insn& insn) {
-  std::array<T, 8> image;
   for (int i = 0; i < 8; ++i) {
-    image[static_cast<unsigned>(i)] = interp.read<T>(SegReg::kSs, stack_offset<T>(interp, i));
+    const T value = interp.read<T>(SegReg::kSs, stack_offset<T>(interp, i));
+    if (i != 3) interp.set_reg<T>(static_cast<unsigned>(7 - i), insn, value);
   }
   interp.set_stack_pointer(stack_offset<T>(interp, 8));
-  for (unsigned i = 0; i < 8; ++i) {
-    if (i != 3) interp.set_reg<T>(7 - i, insn, image[i]);
-  }
 }
 
 /// SDM 2A, ENTER. Registers change last: pushes below the stack pointer that a later fault makes void are
@@ -86,7 +76,7 @@ void enter(Interp& interp, const Insn& insn) {
   sp -= static_cast<uint16_t>(insn.imm);
   // The processor checks that the new top of stack can be written.
   interp.probe_write(SegReg::kSs, sp & mask, sizeof(T));
-  rbp = mask == 0xffff ? (rbp & ~mask) | (frame & mask) : frame & mask;
+  interp.set_reg<T>(5, insn, static_cast<T>(frame));
   interp.set_stack_pointer(sp & mask);
 }
 

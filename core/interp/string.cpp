@@ -123,8 +123,9 @@ template <class T, class A>
 struct Cmps {
   static constexpr bool kCompares = true;
   static Compared<T> one(Interp& interp, const Insn& insn) {
-    const T first = interp.read<T>(insn.segment, interp.reg<A>(kRsi, insn));
+    // In the order in which Intel's CPUs fault.
     const T second = interp.read<T>(SegReg::kEs, interp.reg<A>(kRdi, insn));
+    const T first = interp.read<T>(insn.segment, interp.reg<A>(kRsi, insn));
     advance<T, A>(interp, insn, kRsi, 1);
     advance<T, A>(interp, insn, kRdi, 1);
     return {first, second};
