@@ -1,30 +1,20 @@
-// A CPU without a board for tests of single instructions: protected mode at CPL 0, flat segments, no paging,
-// 1 MiB of RAM. Code goes to kCode, data is wherever the test puts it.
+// The bench for tests of single instructions: protected mode at CPL 0 with flat segments and no tables. Code
+// goes to kCode, data is wherever the test puts it.
 #pragma once
-
-#include <gtest/gtest.h>
 
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <optional>
-#include <span>
-#include <vector>
 
-#include "core/interp/interp.h"
-#include "core/isa/cpuid.h"
-#include "softmmu/soft_mmu.h"
+#include "tests/unit/interp/bench.h"
 
 namespace vireo::interp {
 
-class BareCpu : public testing::Test {
+class BareCpu : public CpuBench {
  protected:
   static constexpr uint32_t kCode = 0x1000, kData = 0x2000, kStack = 0x8000;
 
-  BareCpu() {
-    memory->map_ram(Gpa{0}, 1 << 20, 0, "ram");
-    memory->set_a20(true);
-    reset_cpu(cpu, model.signature);
+  BareCpu() : CpuBench(kDefaultCpuModel) {
     cpu.cr0 = cr0::kPe | cr0::kNe | cr0::kEt;
     cpu.cr4 = cr4::kOsfxsr | cr4::kOsxmmexcpt;
     cpu.fx.fcw = 0x37f;
@@ -49,11 +39,10 @@ class BareCpu : public testing::Test {
   /// Executes the one instruction `code`; the vector of the fault that it raises, if any. Repeats a REP
   /// instruction until it is complete.
   std::optional<uint8_t> execute(std::initializer_list<uint8_t> code) {
-    const std::vector<uint8_t> bytes(code);
-    memory->write(Gpa{kCode}, bytes);
+    CpuBench::put(kCode, code);
     cpu.rip = kCode;
     std::optional<Fault> fault;
-    while (interp.step_one(&fault) == Interp::StepResult::kIncomplete) {
+    while (interp->step_one(&fault) == Interp::StepResult::kIncomplete) {
     }
     if (!fault) return std::nullopt;
     return fault->vector;
@@ -73,29 +62,12 @@ class BareCpu : public testing::Test {
 
   template <class T>
   void put(uint32_t address, T value) {
-    memory->write_value(Gpa{address}, value);
+    poke(address, value);
   }
   template <class T>
   T get(uint32_t address) {
-    return memory->read_value<T>(Gpa{address});
+    return peek<T>(address);
   }
-
-  class NoInterrupts final : public InterruptController {
-   public:
-    bool interrupt_pending() const override { return false; }
-    uint8_t acknowledge() override { return 0xff; }
-  };
-
-  const CpuModel model = find_cpu_model(kDefaultCpuModel).take();
-  CpuState cpu;
-  std::unique_ptr<GuestMemory> memory = GuestMemory::create(1 << 20).take();
-  SoftMmu mmu{cpu, *memory};
-  IoBus ports;
-  NoInterrupts interrupts;
-  FakeClock clock;
-  Attention attention;
-  CpuContext context{cpu, *memory, mmu, ports, interrupts, clock, attention, model, {}, {}};
-  Interp interp{context};
 
  private:
   uint32_t& low(Gpr r) { return reinterpret_cast<uint32_t&>(cpu.reg(r)); }

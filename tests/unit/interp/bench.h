@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "core/interp/interp.h"
 #include "core/isa/cpuid.h"
@@ -59,9 +60,9 @@ class CpuBench : public testing::Test {
   static constexpr uint64_t kRamBytes = 4 << 20;
   static constexpr uint64_t kCode = 0x10000;
 
-  CpuBench()
+  explicit CpuBench(std::string_view model_name = "pentium3")
       : memory(std::move(GuestMemory::create(kRamBytes).value())),
-        model(find_cpu_model("pentium3").value()),
+        model(find_cpu_model(model_name).value()),
         mmu(cpu, *memory),
         context{cpu, *memory, mmu, ports, interrupts, clock, attention, model, {}, {}} {
     memory->map_ram({0}, kRamBytes, 0, "ram");

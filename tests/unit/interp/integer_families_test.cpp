@@ -144,7 +144,7 @@ TEST_F(IntegerFamilies, PopAddressesMemoryWithTheStackPointerMoved) {
 
 TEST_F(IntegerFamilies, FaultingPopKeepsTheStackPointer) {
   cpu.segment(SegReg::kDs).limit = 0xfff;
-  interp.mode_changed();
+  interp->mode_changed();
   ebx() = 0x1000;
   EXPECT_EQ(execute({0x8f, 0x03}), kGp);  // pop [ebx]
   EXPECT_EQ(esp(), kStack);
@@ -191,7 +191,7 @@ TEST_F(IntegerFamilies, EnterWithLevelsCopiesTheDisplay) {
 
 TEST_F(IntegerFamilies, CallBeyondTheLimitLeavesTheStackPointer) {
   cpu.segment(SegReg::kCs).limit = 0x1fff;
-  interp.mode_changed();
+  interp->mode_changed();
   EXPECT_EQ(execute({0xe8, 0x00, 0x10, 0x00, 0x00}), kGp);
   EXPECT_EQ(esp(), kStack);
 }
@@ -238,7 +238,7 @@ TEST_F(IntegerFamilies, BackwardMovsAcrossPages) {
 
 TEST_F(IntegerFamilies, StosFaultsAtTheElementBeyondTheLimitWithRegistersAtIt) {
   cpu.segment(SegReg::kEs).limit = 0x2fff;
-  interp.mode_changed();
+  interp->mode_changed();
   edi() = 0x2ff0;
   ecx() = 8;
   eax() = 0x01020304;
@@ -262,7 +262,7 @@ TEST_F(IntegerFamilies, ScasStopsBehindTheMatch) {
 
 TEST_F(IntegerFamilies, CmpsThatFaultsKeepsFlags) {
   cpu.segment(SegReg::kEs).limit = 0x2fff;
-  interp.mode_changed();
+  interp->mode_changed();
   esi() = 0x1ff0;
   edi() = 0x2ff0;
   ecx() = 0x20;
@@ -274,7 +274,7 @@ TEST_F(IntegerFamilies, CmpsThatFaultsKeepsFlags) {
 
 TEST_F(IntegerFamilies, RepWithZeroCountTouchesNothing) {
   cpu.segment(SegReg::kEs).access = 0;
-  interp.mode_changed();
+  interp->mode_changed();
   ecx() = 0;
   run({0xf3, 0xaa});
 }
@@ -297,7 +297,7 @@ TEST_F(IntegerFamilies, AttentionPausesARepBetweenElements) {
   ecx() = 3;
   memory->write(Gpa{kCode}, std::array<uint8_t, 2>{0xf3, 0xaa});
   cpu.rip = kCode;
-  EXPECT_EQ(interp.step_one(), Interp::StepResult::kIncomplete);
+  EXPECT_EQ(interp->step_one(), Interp::StepResult::kIncomplete);
   EXPECT_EQ(ecx(), 2u);
   EXPECT_EQ(cpu.rip, kCode);
 }

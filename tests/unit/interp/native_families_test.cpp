@@ -91,7 +91,7 @@ TEST_F(NativeFamilies, FaultingStoreDoesNotPop) {
   run({0xd9, 0xe8});
   const FxState before = cpu.fx;
   cpu.segment(SegReg::kDs).limit = 0xfff;
-  interp.mode_changed();
+  interp->mode_changed();
   ebx() = 0x1000;
   EXPECT_EQ(execute({0xdd, 0x1b}), kGp);  // fstp qword [ebx]
   EXPECT_EQ(std::memcmp(&before, &cpu.fx, sizeof before), 0);
@@ -136,7 +136,7 @@ TEST_F(NativeFamilies, EnvironmentInRealModeFormatHasLinearAddresses) {
   cpu.fx.fds = 0xa000;
   set_code_size(16);
   cpu.cr0 &= ~cr0::kPe;
-  interp.mode_changed();
+  interp->mode_changed();
   ebx() = kData;
   run({0xd9, 0x37});  // fnstenv [bx]
   EXPECT_EQ(get<uint16_t>(kData + 6), 0x4321u);
@@ -189,7 +189,7 @@ TEST_F(NativeFamilies, MmxTakesOverTheX87Registers) {
 TEST_F(NativeFamilies, FaultingMmxStoreClearsTopOnly) {
   run({0xd9, 0xe8});
   cpu.segment(SegReg::kDs).limit = 0xfff;
-  interp.mode_changed();
+  interp->mode_changed();
   ebx() = 0x1000;
   EXPECT_EQ(execute({0x0f, 0x7f, 0x33}), kGp);
   EXPECT_EQ(cpu.fx.ftw, 0x80);
@@ -212,7 +212,7 @@ TEST_F(NativeFamilies, UnmaskedSimdExceptionKeepsTheDestination) {
   EXPECT_EQ(xmm32(0, 0), std::bit_cast<uint32_t>(1.0f));
   EXPECT_EQ(cpu.fx.mxcsr, 0x1d84u);
   cpu.cr4 &= ~cr4::kOsxmmexcpt;
-  interp.mode_changed();
+  interp->mode_changed();
   EXPECT_EQ(execute({0x0f, 0x5e, 0xc1}), kUd);
   // The host's own arithmetic is as before.
   volatile double zero = 0;
@@ -291,15 +291,15 @@ TEST_F(NativeFamilies, LoadingReservedMxcsrBitsFaults) {
 
 TEST_F(NativeFamilies, TaskSwitchedAndEmulatedUnits) {
   cpu.cr0 |= cr0::kTs;
-  interp.mode_changed();
+  interp->mode_changed();
   EXPECT_EQ(execute({0xd9, 0xe8}), kNm);
   EXPECT_EQ(execute({0x0f, 0x58, 0xc0}), kNm);
   run({0x9b});  // fwait: MP is clear
   cpu.cr0 |= cr0::kMp;
-  interp.mode_changed();
+  interp->mode_changed();
   EXPECT_EQ(execute({0x9b}), kNm);
   cpu.cr0 = (cpu.cr0 & ~cr0::kTs) | cr0::kEm;
-  interp.mode_changed();
+  interp->mode_changed();
   EXPECT_EQ(execute({0x0f, 0x58, 0xc0}), kUd);
   EXPECT_EQ(execute({0x0f, 0xfc, 0xc0}), kUd);
   EXPECT_EQ(execute({0x0f, 0xae, 0x03}), kUd);
