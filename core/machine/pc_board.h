@@ -107,6 +107,9 @@ class PcBoard {
   IoBus& ports_;
   Scheduler& scheduler_;
   BoardEvents events_;
+  // Before the devices that hold references to them.
+  std::unique_ptr<CharBackend> serial_backends_[2];
+  std::unique_ptr<CharBackend> debug_console_backend_;
 
   /// Wires 0 to 15: ISA IRQs, to the 8259 pair and the I/O APIC; 16 to 23: the I/O APIC's other pins.
   IrqHub irqs_;
@@ -140,8 +143,6 @@ class PcBoard {
   /// The device table: reset and saved in this order.
   std::vector<Device*> devices_;
   std::vector<BlockBackend*> media_;
-  std::unique_ptr<CharBackend> serial_backends_[2];
-  std::unique_ptr<CharBackend> debug_console_backend_;
   uint64_t apic_mapped_at_ = 0;  ///< 0: not mapped
 };
 
