@@ -21,8 +21,8 @@ class IrqLine {
   }
   void raise() { set(true); }
   void lower() { set(false); }
-  /// A low-high-low edge, whatever the level was. Not for lines into an 8259: it drops a request whose line falls
-  /// before the acknowledge; hold the line until the guest has dealt with the device.
+  /// A low-high-low edge, whatever the level was. Not for lines into an 8259: it drops a request whose line
+  /// falls before the acknowledge; hold the line until the guest has dealt with the device.
   void pulse() {
     lower();
     raise();

@@ -27,16 +27,12 @@ Result<void> write_text(const std::string& path, std::string_view option, const 
   return {};
 }
 
-std::string json_file(const std::string& stats_to) {
-  return stats_to.substr(std::strlen("json:"));
-}
-
 /// Visits (option, path) of every report that goes to a named file.
 template <class Visit>
 void visit_report_files(const RunOptions& o, Visit visit) {
   if (!o.screen_text.empty()) visit("--screen-text", o.screen_text);
   if (!o.final_state.empty()) visit("--final-state", o.final_state);
-  if (!o.stats_to.empty()) visit("--stats", json_file(o.stats_to));
+  if (!o.stats_file().empty()) visit("--stats", o.stats_file());
 }
 
 }  // namespace
@@ -86,10 +82,10 @@ Result<void> write_reports(const RunOptions& o, Machine& machine, std::chrono::d
     };
     keep_first(write_text(o.final_state, "--final-state", json.dump(2) + "\n"));
   }
-  if (o.stats) {
+  if (!o.stats.empty()) {
     const double seconds = elapsed.count();
     const double mips = seconds > 0 ? static_cast<double>(machine.cpu().retired) / seconds / 1e6 : 0;
-    if (o.stats_to.empty()) {
+    if (o.stats_file().empty()) {
       std::string text =
           fmt::format("{:<32} {:>16}\n{:<32} {:>16.3f}\n{:<32} {:>16.3f}\n{:<32} {:>16.1f}\n",
                       "retired instructions", machine.cpu().retired, "host seconds", seconds, "guest seconds",
@@ -106,7 +102,7 @@ Result<void> write_reports(const RunOptions& o, Machine& machine, std::chrono::d
                              {"guest_mips", mips}};
       machine.visit_stats(
           [&](std::string_view name, uint64_t value) { json["counters"][std::string(name)] = value; });
-      keep_first(write_text(json_file(o.stats_to), "--stats", json.dump(2) + "\n"));
+      keep_first(write_text(o.stats_file(), "--stats", json.dump(2) + "\n"));
     }
   }
   return result;

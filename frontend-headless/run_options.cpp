@@ -168,13 +168,8 @@ void add_run_options(CLI::App& app, RunOptions& o) {
                  "Write engine, instruction count, time and a hash of all state as JSON")
       ->type_name("FILE")
       ->group(ending);
-  auto* stats =
-      app.add_option("--stats", o.stats_to, "Print counters at the end; =json:FILE writes them as JSON")
-          ->type_name("json:FILE")
-          ->expected(0, 1)
-          ->group(ending);
-  stats->each([&o](const std::string&) { o.stats = true; });
-  stats->trigger_on_parse();
+  app.add_flag("--stats", o.stats, "Print counters at the end; --stats=json:FILE writes them as JSON")
+      ->group(ending);
   app.add_option("--trace", o.trace,
                  fmt::format("Trace on stderr, comma-separated: {}", fmt::join(kLogCategoryNames, ", ")))
       ->type_name("WHAT")
@@ -204,8 +199,8 @@ Result<void> complete(RunOptions& o) {
     o.machine.rtc_start = start.value();
   }
   if (auto model = find_cpu_model(o.machine.cpu_model); !model) return model.error();
-  if (!o.stats_to.empty() && o.stats_to.rfind("json:", 0) != 0) {
-    return Error{fmt::format("--stats={}: the only form is --stats=json:FILE", o.stats_to)};
+  if (!o.stats.empty() && o.stats != "true" && o.stats_file().empty()) {
+    return Error{fmt::format("--stats={}: the only form with a value is --stats=json:FILE", o.stats)};
   }
   if (o.send_when.size() > o.send_text.size()) {
     return Error{

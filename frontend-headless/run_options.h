@@ -23,14 +23,16 @@ struct RunOptions {
   std::string rtc;
   bool no_reboot = false;
   double timeout_s = 0;  ///< 0: none
-  bool stats = false;
-  std::string stats_to;  ///< "json:FILE" or empty
+  std::string stats;     ///< empty: none; "true": as text; else "json:FILE"
   std::string trace;
   std::string until_text;
   std::string screen_text;
   std::string final_state;
   std::vector<std::string> send_text;
   std::vector<std::string> send_when;
+
+  /// Where --stats=json:FILE goes; empty otherwise.
+  std::string stats_file() const { return stats.rfind("json:", 0) == 0 ? stats.substr(5) : ""; }
 };
 
 void add_run_options(CLI::App& app, RunOptions& options);
