@@ -22,5 +22,7 @@ function(vireo_unit_tests folder)
   string(REPLACE "/" "_" name "test_${folder}")
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
+  # Tests are compiled more often than they run; what they test is compiled with the preset's options.
+  target_compile_options(${name} PRIVATE -O0)
   gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60)
 endfunction()

@@ -99,7 +99,7 @@ def main():
     parser.add_argument("--cache")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("names", nargs="*")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     rows = load_rows()
     if arguments.list:
         print("\n".join(rows))
