@@ -7,6 +7,7 @@ images.py --list
 
 import argparse
 import fcntl
+import hashlib
 import os
 import pathlib
 import shutil
@@ -182,8 +183,7 @@ def syslinux_files(images, with_linux):
         files["initrd.gz"] = images.path("initramfs-686.gz")
         files["syslinux.cfg"] = (SYSLINUX_HEAD + SYSLINUX_LINUX + SYSLINUX_SMALL).encode()
     else:
-        files["syslinux.cfg"] = (SYSLINUX_HEAD.replace("default linux", "default multiboot")
-                                 + SYSLINUX_SMALL).encode()
+        files["syslinux.cfg"] = (SYSLINUX_HEAD.replace("default linux", "default multiboot") + SYSLINUX_SMALL).encode()
     return files
 
 
@@ -203,6 +203,10 @@ def isolinux_cd(images, target, work):
     files["isolinux.bin"] = images.packages.tree("isolinux") / "usr/lib/ISOLINUX/isolinux.bin"
     place(files, work / "disc/isolinux")
     (work / "disc/readme.txt").write_text("read from the disc\n")
+    # Sums of what the boot does not change; ISOLINUX patches its own first file.
+    summed = [name for name in sorted(files) if name != "isolinux.bin"]
+    sums = (f"{hashlib.md5((work / 'disc/isolinux' / name).read_bytes()).hexdigest()}  isolinux/{name}\n" for name in summed)
+    (work / "disc/md5sums.txt").write_text("".join(sums))
     run("xorriso", "-as", "mkisofs", "-quiet", "-V", "VIREO", "-R", "-J", "-b", "isolinux/isolinux.bin",
         "-c", "isolinux/boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table", "-o", target, work / "disc")
 
