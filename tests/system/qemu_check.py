@@ -31,7 +31,7 @@ CHECKS = [
                            APPEND + ' vireo.script="uname -r"'], 600, [r"686-pae\s+vireo.script: status 0"]),
     ("modules", ["-kernel", "{vmlinuz-686}", "-initrd", "{initramfs-686.gz}", "-cdrom", "{isolinux.iso}", "-append", APPEND +
                  ' vireo.script="load_modules storage input network floppy; sleep 1; mount -t iso9660 /dev/sr0 /mnt; cd /mnt && cat readme.txt && md5sum -c md5sums.txt"'],
-     180, [r"read from the disc\s+(isolinux/.*: OK\s+)+vireo.script: status 0"]),
+     600, [r"read from the disc\s+(isolinux/.*: OK\s+)+vireo.script: status 0"]),
     ("memtest-kernel", ["-kernel", "{memtest.bin}"], 60, [r"Memtest86\+"]),
     ("memtest.iso", ["-cdrom", "{memtest.iso}"], 60, [r"Memtest86\+"]),
     ("multiboot-flat", ["-kernel", "{multiboot_report.bin}", "-append", "a b"], 20, [r"magic 2badb002(.|\n)*a b\n(.|\n)*map "]),
