@@ -73,6 +73,7 @@ class Decoder {
     if (length() > available_) return past_end();
     if ((insn_.prefixes & prefix::kLock) && !lock_allowed()) return DecodeStatus::kUndefined;
     if (map_ >= OpcodeMap::kVex0F && !check_vex()) return DecodeStatus::kUndefined;
+    if ((row_->checks & decode_check::kVsib) && !check_vsib()) return DecodeStatus::kUndefined;
     insn_.length = static_cast<uint8_t>(length());
     return DecodeStatus::kOk;
   }
@@ -231,7 +232,7 @@ class Decoder {
     constexpr unsigned kControlRegisters = 0b1'0001'1101;
     if ((checks & decode_check::kCreg) && !((kControlRegisters >> reg) & 1)) return false;
     if ((checks & decode_check::kDreg) && reg > 7) return false;
-    return !(checks & decode_check::kVsib) || (insn_.modrm & 7) == 4;
+    return true;
   }
 
   void set_address_size() {
@@ -365,6 +366,13 @@ class Decoder {
   }
 
   bool check_vex() const { return insn_.vex_vvvv == 0 || (row_->checks & decode_check::kVvvvUsed); }
+
+  /// Gathers need a SIB byte, and three registers that differ.
+  bool check_vsib() const {
+    const uint8_t destination = insn_.reg();
+    return insn_.address_size != 2 && (insn_.modrm & 7) == 4 && destination != insn_.index &&
+           destination != insn_.vex_vvvv && insn_.index != insn_.vex_vvvv;
+  }
 
   const DecodeTables& tables_ = tables();
   const uint8_t* const start_;
