@@ -53,22 +53,6 @@ void Interp::Impl::fill_for_fetch(uint64_t linear) {
   }
 }
 
-Block* Interp::Impl::find_block(BlockMode wanted) {
-  const Segment& cs = cpu.segment(SegReg::kCs);
-  cpu.rip &= in.linear_mask_;
-  const uint64_t linear = (cs.base + cpu.rip) & in.linear_mask_;
-  const Jump& jump = jumps[jump_slot(linear)];
-  if (jump.linear == linear) [[likely]] {
-    Block* b = jump.block;
-    const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
-    if (e.exec_page == (linear & ~kPageMask) && b->physical == (e.physical_page | (linear & kPageMask)) &&
-        b->mode == wanted && !b->crosses && cpu.rip + b->bytes - 1 <= cs.limit) [[likely]] {
-      return b;
-    }
-  }
-  return find_block_slow(linear, wanted);
-}
-
 Block* Interp::Impl::find_block_slow(uint64_t linear, BlockMode wanted) {
   ++slow_lookups;
   const uint64_t limit = cpu.segment(SegReg::kCs).limit;

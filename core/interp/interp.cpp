@@ -62,40 +62,42 @@ ExitReason Interp::run(const RunLimits& limits) {
   }
 }
 
-bool Interp::Impl::needs_care() const {
-  return always_careful || (cpu.rflags & (rflags::kTf | rflags::kRf)) != 0 ||
-         cpu.interrupt_shadow != CpuState::Shadow::kNone;
-}
-
 void Interp::Impl::run_blocks(uint64_t limit) {
+  // Locals, so that no store in a handler makes the compiler load them again.
   Interp& i = in;
+  CpuState& c = cpu;
   const std::atomic<uint32_t>& attention = *i.context.attention.word();
   do {
     rep_incomplete = false;
     const Block* block = find_block(mode);
     ++blocks_entered;
     const DecodedInsn* insn = block->insns;
-    const DecodedInsn* end = insn + std::min<uint64_t>(block->count, limit - cpu.retired);
+    uint64_t retired = c.retired;
+    const DecodedInsn* end = insn + std::min<uint64_t>(block->count, limit - retired);
+    uint64_t rip = c.rip;
     i.block_ended = false;
-    do {
-      i.next_rip = cpu.rip + insn->insn.length;
+    // Handlers see RIP and the count in memory, but the loop carries them in registers: whoever sets next_rip ends the
+    // block too.
+    for (;;) {
+      rip += insn->insn.length;
+      i.next_rip = rip;
       insn->handler(i, insn->insn);
-      cpu.rip = i.next_rip;
-      ++cpu.retired;
-      if (attention.load(std::memory_order_relaxed) != 0 || i.block_ended) break;
-    } while (++insn != end);
-    if (i.rep_paused) {
+      c.retired = ++retired;
+      if ((attention.load(std::memory_order_relaxed) | static_cast<uint32_t>(i.block_ended)) != 0) {
+        rip = i.next_rip;
+        break;
+      }
+      if (++insn == end) break;
+      c.rip = rip;
+    }
+    c.rip = rip & i.linear_mask_;
+    if (i.rep_paused) [[unlikely]] {
       i.rep_paused = false;
       rep_incomplete = true;
-      --cpu.retired;
+      --c.retired;
     }
-    if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) {
-      cpu.rip &= i.linear_mask_;
-      deliver_debug_trap();
-    }
-  } while (attention.load(std::memory_order_relaxed) == 0 && cpu.retired < limit && !cpu.halted &&
-           !needs_care());
-  cpu.rip &= i.linear_mask_;
+    if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]] deliver_debug_trap();
+  } while (attention.load(std::memory_order_relaxed) == 0 && c.retired < limit && !c.halted && !needs_care());
 }
 
 Interp::StepResult Interp::Impl::step_carefully() {

@@ -24,7 +24,21 @@ struct Interp::Impl {
   // --- code lookup (fetch.cpp)
   // ----------------------------------------------------------------------------------
   /// The block at CS:RIP. Throws the faults of the fetch of its first instruction.
-  Block* find_block(BlockMode mode);
+  Block* find_block(BlockMode wanted) {
+    const Segment& cs = cpu.segment(SegReg::kCs);
+    const uint64_t rip = cpu.rip;
+    const uint64_t linear = (cs.base + rip) & in.linear_mask_;
+    const Jump& jump = jumps[jump_slot(linear)];
+    if (jump.linear == linear) [[likely]] {
+      Block* b = jump.block;
+      const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
+      if (e.exec_page == (linear & ~kPageMask) && b->physical == (e.physical_page | (linear & kPageMask)) &&
+          b->mode == wanted && !b->crosses && rip + b->bytes - 1 <= cs.limit) [[likely]] {
+        return b;
+      }
+    }
+    return find_block_slow(linear, wanted);
+  }
   Block* find_block_slow(uint64_t linear, BlockMode mode);
   /// Decodes at `linear`, whose translation is in the TLB.
   Block* build(uint64_t linear, BlockMode mode, bool cacheable);
@@ -37,7 +51,10 @@ struct Interp::Impl {
   void run_blocks(uint64_t limit);
   /// One instruction with everything that run_blocks() leaves out: shadows, TF, RF, breakpoints, trace.
   StepResult step_carefully();
-  bool needs_care() const;
+  bool needs_care() const {
+    return always_careful || (cpu.rflags & (rflags::kTf | rflags::kRf)) != 0 ||
+           cpu.interrupt_shadow != CpuState::Shadow::kNone;
+  }
   /// Looks at exit requests and pins; delivers what is due. Returns the reason to leave run(), if any.
   std::optional<ExitReason> service_attention();
   /// Delivers with the rules for faults during delivery: double fault, shutdown.
