@@ -63,6 +63,7 @@ class Decoder {
     if (!read_prefixes()) return past_end();
     if (!read_opcode()) return undefined();
     if (entry_->has_modrm) insn_.modrm = *at_++;
+    insn_.set_register_numbers();
     if (!find_row()) return undefined();
     if (row_->checks && !check_modrm()) return undefined();
     set_sizes();

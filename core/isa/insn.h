@@ -46,6 +46,9 @@ struct Insn {
   uint8_t scale = 0;      ///< log2
   uint8_t disp_size = 0;  ///< bytes of displacement (or moffs) in the encoding: 0, 1, 2, 4, 8
   uint8_t imm_size = 0;   ///< bytes of the first immediate in the encoding
+  uint8_t reg_number = 0;  ///< see reg()
+  uint8_t rm_number = 0;
+  uint8_t opcode_reg_number = 0;
   uint8_t imm2 = 0;       ///< ENTER's level, EXTRQ's second byte
   int64_t disp = 0;       ///< sign-extended; moffs unsigned
   /// Sign-extended where the operand says so. A (far pointer): offset in bits 0-31, selector in bits 32-47.
@@ -54,9 +57,16 @@ struct Insn {
 
   bool is_memory() const { return (modrm >> 6) != 3; }  ///< only for rows with a ModRM byte
   uint8_t mod() const { return modrm >> 6; }
-  uint8_t reg() const { return static_cast<uint8_t>(((modrm >> 3) & 7) | ((rex & 4) << 1)); }
-  uint8_t rm() const { return static_cast<uint8_t>((modrm & 7) | ((rex & 1) << 3)); }
-  uint8_t opcode_reg() const { return static_cast<uint8_t>((opcode & 7) | ((rex & 1) << 3)); }
+  // Register numbers of ModRM.reg, ModRM.rm and +r with their REX bits.
+  uint8_t reg() const { return reg_number; }
+  uint8_t rm() const { return rm_number; }
+  uint8_t opcode_reg() const { return opcode_reg_number; }
+  /// Call when opcode, modrm and rex are set. The numbers are kept, because interpreted handlers ask every time.
+  void set_register_numbers() {
+    reg_number = static_cast<uint8_t>(((modrm >> 3) & 7) | ((rex & 4) << 1));
+    rm_number = static_cast<uint8_t>((modrm & 7) | ((rex & 1) << 3));
+    opcode_reg_number = static_cast<uint8_t>((opcode & 7) | ((rex & 1) << 3));
+  }
   uint8_t condition() const { return opcode & 15; }
   bool lock() const { return prefixes & prefix::kLock; }
   bool rep() const { return prefixes & (prefix::kRep | prefix::kRepne); }
