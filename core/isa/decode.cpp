@@ -227,6 +227,7 @@ class Decoder {
     if (checks & decode_check::kModIgnored) insn_.modrm |= 0xc0;
     if (checks & decode_check::kNoRexR) insn_.rex &= ~4 & 15;
     if ((checks & decode_check::kNoRexB) && insn_.modrm >= 0xc0) insn_.rex &= ~1 & 15;
+    insn_.set_register_numbers();
     const unsigned reg = insn_.reg();
     if ((checks & decode_check::kSreg) && reg > 5) return false;
     if ((checks & decode_check::kSregWritten) && reg == static_cast<unsigned>(SegReg::kCs)) return false;
