@@ -156,7 +156,8 @@ void PcBoard::build_chips(const MachineConfig& config, MachineIo& io) {
   add(host_bridge_, memory_);
   add(isa_bridge_, irqs_, events_.reset);
   add(ide_, memory_, irqs_.line(14), irqs_.line(15));
-  add(power_management_, scheduler_, ports_, irqs_.line(9), events_.power_off);
+  add(power_management_, scheduler_, ports_, irqs_.line(9), events_.power_off,
+      Piix4Pm::IsaPorts{.com1 = true, .com2 = true, .lpt1 = false});
   add(vga_, scheduler_.clock(), std::move(firmware_.vga_bios));
   pci_->attach(0, 0, *host_bridge_);
   pci_->attach(1, 0, *isa_bridge_);
