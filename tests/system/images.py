@@ -283,10 +283,19 @@ def grub_core(images, work):
 
 @image("grub-disk.img")
 def grub_disk(images, target, work):
+    make_grub_disk(images, target, work, "")
+
+
+@image("grub-disk-pio.img")
+def grub_disk_pio(images, target, work):
+    make_grub_disk(images, target, work, " libata.dma=0")
+
+
+def make_grub_disk(images, target, work, kernel_options):
     root = work / "root"
     initramfs.write_root(root, images.packages.tree("busybox-static:i386"))
     (root / "boot/grub").mkdir(parents=True)
-    (root / "boot/grub/grub.cfg").write_text(GRUB_CONFIG)
+    (root / "boot/grub/grub.cfg").write_text(GRUB_CONFIG.replace(SERIAL_CONSOLE, SERIAL_CONSOLE + kernel_options))
     place({"vmlinuz": images.path("vmlinuz-686"), "initrd.gz": images.path("initramfs-686.gz"),
            "multiboot.elf": images.path("multiboot_report.elf"), "module.txt": b"a module\n"}, root / "boot")
 
