@@ -24,5 +24,5 @@ function(vireo_unit_tests folder)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   # Tests are compiled more often than they run; what they test is compiled with the preset's options.
   target_compile_options(${name} PRIVATE -O0)
-  gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 60)
+  gtest_discover_tests(${name} TEST_PREFIX "${folder}/" DISCOVERY_TIMEOUT 300)
 endfunction()

@@ -2,6 +2,7 @@
 """Builds the guests of the system tests out of Debian packages, without root and without mounting anything.
 
 images.py --cache FOLDER NAME...   builds what is missing or older than these scripts, prints one path a line
+images.py --cache FOLDER --all
 images.py --list
 """
 
@@ -319,6 +320,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", help="folder for packages and images")
     parser.add_argument("--list", action="store_true", help="print the names")
+    parser.add_argument("--all", action="store_true", help="build every image")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     if arguments.list:
@@ -331,7 +333,7 @@ def main():
         parser.error(f"no image is called {unknown[0]}; --list shows the names")
     images = Images(arguments.cache)
     try:
-        for name in arguments.names:
+        for name in BUILDERS if arguments.all else arguments.names:
             print(images.path(name))
     except PackageError as error:
         print(f"images.py: {error}", file=sys.stderr)
