@@ -54,21 +54,33 @@ void simple_transfer(Interp& interp, uint16_t selector, uint64_t offset) {
   interp.next_rip = offset;
 }
 
+/// Writes the old CS:RIP below the top of the current stack, whose new top is the result.
+uint64_t write_return_address(Interp& interp, unsigned operand_size) {
+  const uint64_t sp = interp.cpu.reg(Gpr::kRsp);
+  const uint64_t cs_at = (sp - operand_size) & interp.stack_mask();
+  const uint64_t ip_at = (sp - 2 * operand_size) & interp.stack_mask();
+  const uint16_t cs = interp.cpu.segment(SegReg::kCs).selector;
+  if (operand_size == 2) {
+    interp.write<uint16_t>(SegReg::kSs, cs_at, cs);
+    interp.write<uint16_t>(SegReg::kSs, ip_at, static_cast<uint16_t>(interp.next_rip));
+  } else {
+    interp.write<uint32_t>(SegReg::kSs, cs_at, cs);
+    interp.write<uint32_t>(SegReg::kSs, ip_at, static_cast<uint32_t>(interp.next_rip));
+  }
+  return ip_at;
+}
+
 /// The old CS:RIP, pushed on a stack that need not be current.
 void push_return_address(Interp& interp, StackWriter& stack, unsigned operand_size) {
   stack.push(operand_size, interp.cpu.segment(SegReg::kCs).selector);
   stack.push(operand_size, interp.next_rip);
 }
 
-StackWriter current_stack(Interp& interp) {
-  return {interp, {interp.cpu.segment(SegReg::kSs), interp.cpu.reg(Gpr::kRsp)}, interp.cpl(), 0};
-}
-
+/// The return address is written before the target's limit is checked.
 void call_within_ring(Interp& interp, const Segment& cs, uint64_t offset, unsigned operand_size) {
+  const uint64_t top = write_return_address(interp, operand_size);
   check_target(cs, offset);
-  StackWriter stack = current_stack(interp);
-  push_return_address(interp, stack, operand_size);
-  interp.set_stack_pointer(stack.pointer());
+  interp.set_stack_pointer(top);
   enter_code_segment(interp, cs, interp.cpl());
   interp.next_rip = offset;
 }
@@ -156,10 +168,10 @@ struct OuterReturn {
 };
 
 /// The checks that RETF and IRET share. `stack_position` is where the outer ESP and SS stand.
-OuterReturn checked_return(Interp& interp, unsigned operand_size, unsigned stack_position) {
+OuterReturn checked_return(Interp& interp, uint16_t selector, uint64_t offset, unsigned operand_size,
+                           unsigned stack_position) {
   OuterReturn target;
-  target.offset = peek(interp, 0, operand_size);
-  const auto selector = static_cast<uint16_t>(peek(interp, operand_size, operand_size));
+  target.offset = offset;
   Descriptor descriptor = descriptor_or_gp(interp, selector);
   const uint32_t code = error_code_of(selector);
   const unsigned rpl = rpl_of(selector);
@@ -295,24 +307,9 @@ void Interp::far_jump(uint16_t selector, uint64_t offset, unsigned operand_size)
 void Interp::far_call(uint16_t selector, uint64_t offset, unsigned operand_size) {
   offset = truncated(offset, operand_size);
   if (cpu.real_or_v86()) {
-    const uint64_t sp = cpu.reg(Gpr::kRsp);
-    const uint64_t mask = stack_mask();
-    const uint64_t cs_at = (sp - operand_size) & mask;
-    const uint64_t ip_at = (sp - 2 * operand_size) & mask;
-    const uint16_t old_cs = cpu.segment(SegReg::kCs).selector;
     const Segment target =
         cpu.v86() ? v86_segment(selector) : real_mode_segment(cpu.segment(SegReg::kCs), selector);
-    check_target(target, offset);
-    if (operand_size == 2) {
-      write<uint16_t>(SegReg::kSs, cs_at, old_cs);
-      write<uint16_t>(SegReg::kSs, ip_at, static_cast<uint16_t>(next_rip));
-    } else {
-      write<uint32_t>(SegReg::kSs, cs_at, old_cs);
-      write<uint32_t>(SegReg::kSs, ip_at, static_cast<uint32_t>(next_rip));
-    }
-    set_stack_pointer(ip_at);
-    enter_code_segment(*this, target, cpl());
-    next_rip = offset;
+    call_within_ring(*this, target, offset, operand_size);
     return;
   }
   const Descriptor descriptor = descriptor_or_gp(*this, selector);
@@ -331,7 +328,11 @@ void Interp::far_return(unsigned operand_size, unsigned pop_bytes) {
     drop_from_stack(*this, 2 * operand_size + pop_bytes);
     return;
   }
-  const OuterReturn target = checked_return(*this, operand_size, 2 * operand_size + pop_bytes);
+  // CS is read first, and only its two bytes.
+  const auto selector = static_cast<uint16_t>(peek(*this, operand_size, 2));
+  const uint64_t offset = peek(*this, 0, operand_size);
+  const OuterReturn target =
+      checked_return(*this, selector, offset, operand_size, 2 * operand_size + pop_bytes);
   commit_return(*this, target, 2 * operand_size, pop_bytes);
 }
 
@@ -347,7 +348,9 @@ void Interp::interrupt_return(unsigned operand_size) {
     if (operand_size == 4 && (flags & rflags::kVm) && cpl() == 0) {
       iret_to_v86(*this, flags);
     } else {
-      const OuterReturn target = checked_return(*this, operand_size, 3 * operand_size);
+      const uint64_t offset = peek(*this, 0, operand_size);
+      const auto selector = static_cast<uint16_t>(peek(*this, operand_size, operand_size));
+      const OuterReturn target = checked_return(*this, selector, offset, operand_size, 3 * operand_size);
       uint64_t mask = loadable_flags(cpu, operand_size);
       if (operand_size == 4 && cpl() == 0) mask |= rflags::kVif | rflags::kVip;
       commit_return(*this, target, 3 * operand_size, 0);

@@ -130,12 +130,12 @@ void mov_from_cr(Interp& interp, const Insn& insn) {
 
 /// DR4 and DR5 are DR6 and DR7, or with CR4.DE do not exist. DR7.GD makes any access a #DB.
 unsigned checked_debug_register(Interp& interp, const Insn& insn) {
+  require_cpl0(interp);
   unsigned number = insn.reg() & 7;
   if (number == 4 || number == 5) {
     if (interp.cpu.cr4 & cr4::kDe) throw_ud();
     number += 2;
   }
-  require_cpl0(interp);
   if (interp.cpu.dr[7] & kDr7Gd) {
     interp.cpu.dr[6] |= kDr6Bd;
     throw Fault{1};

@@ -27,11 +27,12 @@ bool alignment_checks(const CpuState& cpu) {
   throw Fault{kAlignmentCheck, true, 0};
 }
 
-void touch(Interp& interp, const Insn& insn, uint64_t offset, bool write) {
+void touch(Interp& interp, const Insn& insn, uint64_t offset, unsigned bytes, bool write) {
+  uint32_t unused;
   if (write) {
-    interp.probe_write(insn.segment, offset, 1);
+    interp.probe_write(insn.segment, offset, bytes);
   } else {
-    interp.read<uint8_t>(insn.segment, offset);
+    interp.read_bytes(insn.segment, offset, &unused, bytes);
   }
 }
 
@@ -40,15 +41,12 @@ uint64_t last_byte(const Insn& insn, uint64_t offset, unsigned bytes) {
 }
 
 /// Where an environment or state image of `bytes` bytes is, after the checks that the processor makes before
-/// it moves anything: alignment, the first byte, the last byte.
+/// it moves anything: the first field, the last byte.
 uint64_t image_offset(Interp& interp, const Insn& insn, X87EnvironmentFormat format, unsigned bytes,
                       bool write) {
-  const CpuState& cpu = interp.cpu;
   const uint64_t offset = interp.effective_address(insn);
-  const bool aligned = (cpu.segment(insn.segment).base + offset) % format.field_bytes() == 0;
-  if (!aligned && alignment_checks(cpu)) throw_ac();
-  touch(interp, insn, offset, write);
-  touch(interp, insn, last_byte(insn, offset, bytes), write);
+  touch(interp, insn, offset, format.field_bytes(), write);
+  touch(interp, insn, last_byte(insn, offset, bytes), 1, write);
   return offset;
 }
 
@@ -123,17 +121,17 @@ void fwait(Interp& interp, const Insn&) {
   if (interp.cpu.fx.fsw & fsw::kEs) interp.check_x87(true);
 }
 
-/// As image_offset(), but the processor looks at the last byte first.
+/// As image_offset(), but alignment comes between the segment's checks and the pages'.
 uint64_t fx_offset(Interp& interp, const Insn& insn, bool write) {
   const CpuState& cpu = interp.cpu;
   if (cpu.cr0 & cr0::kEm) throw_ud();
   if (cpu.cr0 & cr0::kTs) throw_nm();
   const uint64_t offset = interp.effective_address(insn);
-  if ((cpu.segment(insn.segment).base + offset) % 16 != 0) {
-    if (alignment_checks(cpu)) throw_ac();
-    throw_gp();
-  }
-  touch(interp, insn, last_byte(insn, offset, sizeof(FxState)), write);
+  interp.check_segment(insn.segment, offset, 4, false);  // whether it may be written comes with the pages
+  const uint64_t linear = cpu.segment(insn.segment).base + offset;
+  if (linear % 4 != 0 && alignment_checks(cpu)) throw_ac();
+  if (linear % 16 != 0) throw_gp();
+  touch(interp, insn, last_byte(insn, offset, sizeof(FxState)), 1, write);
   return offset;
 }
 

@@ -68,9 +68,10 @@ void outs_element(Interp& interp, const Insn& insn) {
   interp.set_reg<A>(6, insn, static_cast<A>(down ? offset - sizeof(T) : offset + sizeof(T)));
 }
 
-template <class A, Handler element>
+template <class T, class A, Handler element>
 void repeat(Interp& interp, const Insn& insn) {
   A count = interp.reg<A>(1, insn);
+  if (count == 0) interp.check_io(dx(interp), sizeof(T));
   while (count != 0) {
     element(interp, insn);
     --count;
@@ -98,11 +99,11 @@ template <template <class, class> class Element, class A>
 Handler bind_element(const Insn& insn) {
   const bool rep = insn.rep();
   if ((insn.opcode & 1) == 0)
-    return rep ? repeat<A, Element<uint8_t, A>::kElement> : Element<uint8_t, A>::kElement;
+    return rep ? repeat<uint8_t, A, Element<uint8_t, A>::kElement> : Element<uint8_t, A>::kElement;
   if (insn.operand_size == 2) {
-    return rep ? repeat<A, Element<uint16_t, A>::kElement> : Element<uint16_t, A>::kElement;
+    return rep ? repeat<uint16_t, A, Element<uint16_t, A>::kElement> : Element<uint16_t, A>::kElement;
   }
-  return rep ? repeat<A, Element<uint32_t, A>::kElement> : Element<uint32_t, A>::kElement;
+  return rep ? repeat<uint32_t, A, Element<uint32_t, A>::kElement> : Element<uint32_t, A>::kElement;
 }
 
 template <template <class, class> class Element>

@@ -21,21 +21,6 @@ void fill_or_throw(Mmu& mmu, Gla address, Access access, Privilege privilege) {
   throw_gp(0);
 }
 
-/// SDM 3A 5.3 (limits) and 5.4, 5.5 (types).
-void check_segment(const CpuState& cpu, SegReg which, uint64_t offset, unsigned size, bool write) {
-  const Segment& s = cpu.segment(which);
-  if (!cpu.real_or_v86()) {
-    if (!s.usable() || !(write ? s.is_writable_data() : s.is_readable())) throw_segment_violation(which);
-  }
-  const uint64_t last = offset + size - 1;
-  if (s.is_expand_down()) {
-    const uint64_t top = s.big() ? 0xffffffff : 0xffff;
-    if (offset <= s.limit || last > top) throw_segment_violation(which);
-  } else if (last > s.limit) {
-    throw_segment_violation(which);
-  }
-}
-
 bool alignment_checked(const CpuState& cpu) {
   return (cpu.cr0 & cr0::kAm) && (cpu.rflags & rflags::kAc) && cpu.cpl == 3;
 }
@@ -52,6 +37,21 @@ unsigned bytes_in_page(Gla address, unsigned size) {
 }
 
 }  // namespace
+
+// SDM 3A 5.3 (limits) and 5.4, 5.5 (types).
+void Interp::check_segment(SegReg which, uint64_t offset, unsigned size, bool write) const {
+  const Segment& s = cpu.segment(which);
+  if (!cpu.real_or_v86()) {
+    if (!s.usable() || !(write ? s.is_writable_data() : s.is_readable())) throw_segment_violation(which);
+  }
+  const uint64_t last = offset + size - 1;
+  if (s.is_expand_down()) {
+    const uint64_t top = s.big() ? 0xffffffff : 0xffff;
+    if (offset <= s.limit || last > top) throw_segment_violation(which);
+  } else if (last > s.limit && s.limit != 0xffffffff) {  // a 4-GiB segment wraps
+    throw_segment_violation(which);
+  }
+}
 
 void Interp::read_linear(Gla address, Privilege privilege, void* out, unsigned size) {
   const unsigned first = bytes_in_page(address, size);
@@ -82,7 +82,7 @@ void Interp::write_linear_as(Privilege privilege, Gla address, const void* bytes
 }
 
 void Interp::read_checked(SegReg segment, uint64_t offset, void* out, unsigned size) {
-  check_segment(cpu, segment, offset, size, false);
+  check_segment(segment, offset, size, false);
   const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
   check_alignment(cpu, address.value, size);
   read_linear(address, privilege_, out, size);
@@ -90,7 +90,7 @@ void Interp::read_checked(SegReg segment, uint64_t offset, void* out, unsigned s
 }
 
 void Interp::write_checked(SegReg segment, uint64_t offset, const void* bytes, unsigned size) {
-  check_segment(cpu, segment, offset, size, true);
+  check_segment(segment, offset, size, true);
   const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
   check_alignment(cpu, address.value, size);
   write_linear(address, privilege_, bytes, size);
@@ -98,7 +98,7 @@ void Interp::write_checked(SegReg segment, uint64_t offset, const void* bytes, u
 }
 
 void Interp::probe_write(SegReg segment, uint64_t offset, unsigned size) {
-  check_segment(cpu, segment, offset, size, true);
+  check_segment(segment, offset, size, true);
   const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
   check_alignment(cpu, address.value, size);
   const unsigned first = bytes_in_page(address, size);

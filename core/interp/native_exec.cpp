@@ -22,9 +22,14 @@ struct alignas(16) MemoryOperand {
   uint8_t bytes[16];
 };
 
+/// The upper part of an 80-bit operand wraps at the address size like any other access.
+uint64_t part_offset(const Insn& insn, uint64_t offset, unsigned at) {
+  return (offset + at) & (~uint64_t{0} >> (64 - 8 * insn.address_size));
+}
+
 void load_operand(Interp& interp, const Insn& insn, uint64_t offset, unsigned bytes, MemoryOperand& out) {
   const auto load = [&]<class T>(T, unsigned at) {
-    const T value = interp.read<T>(insn.segment, offset + at);
+    const T value = interp.read<T>(insn.segment, part_offset(insn, offset, at));
     std::memcpy(out.bytes + at, &value, sizeof value);
   };
   switch (bytes) {
@@ -48,7 +53,7 @@ void store_operand(Interp& interp, const Insn& insn, uint64_t offset, unsigned b
                    const MemoryOperand& value) {
   const auto store = [&]<class T>(T typed, unsigned at) {
     std::memcpy(&typed, value.bytes + at, sizeof typed);
-    interp.write<T>(insn.segment, offset + at, typed);
+    interp.write<T>(insn.segment, part_offset(insn, offset, at), typed);
   };
   switch (bytes) {
     case 1:

@@ -129,7 +129,8 @@ void set_zf(Interp& interp, bool value) {
 
 void arpl(Interp& interp, const Insn& insn) {
   if (interp.cpu.real_or_v86()) throw_ud();
-  const uint16_t destination = interp.read_rm_for_write<uint16_t>(insn);
+  // What needs no change need not be writable.
+  const uint16_t destination = interp.read_rm<uint16_t>(insn);
   const unsigned wanted = interp.reg<uint16_t>(insn.reg(), insn) & 3u;
   const bool raise = (destination & 3u) < wanted;
   if (raise) interp.write_rm<uint16_t>(insn, static_cast<uint16_t>((destination & ~3u) | wanted));

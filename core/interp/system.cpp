@@ -112,8 +112,20 @@ void cpl0_nothing(Interp& interp, const Insn&) {
 }
 void nothing(Interp&, const Insn&) {}
 
+/// Checked like a byte read, but an execute-only segment may be named (SDM 2A, CLFLUSH).
 void clflush(Interp& interp, const Insn& insn) {
-  static_cast<void>(interp.read<uint8_t>(insn.segment, interp.effective_address(insn)));
+  const uint64_t offset = interp.effective_address(insn);
+  const Segment& s = interp.cpu.segment(insn.segment);
+  if (interp.cpu.real_or_v86() || !s.usable() || s.is_readable()) {
+    static_cast<void>(interp.read<uint8_t>(insn.segment, offset));
+    return;
+  }
+  if (offset > s.limit) throw_gp(0);
+  const Privilege privilege = interp.cpl() == 3 ? Privilege::kUser : Privilege::kSupervisor;
+  const Gla address{(s.base + offset) & 0xffffffff};
+  if (const auto fault = interp.mmu.fill(address, Access::kRead, privilege)) {
+    throw Fault{14, true, fault->error_code, fault->address.value};
+  }
 }
 
 void hlt(Interp& interp, const Insn&) {

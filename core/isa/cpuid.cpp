@@ -17,7 +17,7 @@ using isa::FeatureSet;
 struct FeatureBit {
   Feature feature;
   uint32_t leaf;
-  enum Register : uint8_t { kEbx, kEcx, kEdx } reg;
+  enum Register : uint8_t { kEax, kEbx, kEcx, kEdx } reg;
   uint8_t bit;
 };
 
@@ -65,6 +65,8 @@ constexpr FeatureBit kFeatureBits[] = {
     {Feature::kF16c, 1, FeatureBit::kEcx, 29},
     {Feature::kRdrand, 1, FeatureBit::kEcx, 30},
     {Feature::kHypervisor, 1, FeatureBit::kEcx, 31},
+    {Feature::kVmx, 1, FeatureBit::kEcx, 5},
+    {Feature::kSmx, 1, FeatureBit::kEcx, 6},
     {Feature::kFsgsbase, 7, FeatureBit::kEbx, 0},
     {Feature::kBmi1, 7, FeatureBit::kEbx, 3},
     {Feature::kAvx2, 7, FeatureBit::kEbx, 5},
@@ -74,7 +76,18 @@ constexpr FeatureBit kFeatureBits[] = {
     {Feature::kRdseed, 7, FeatureBit::kEbx, 18},
     {Feature::kAdx, 7, FeatureBit::kEbx, 19},
     {Feature::kSha, 7, FeatureBit::kEbx, 29},
+    {Feature::kSgx, 7, FeatureBit::kEbx, 2},
+    {Feature::kRtm, 7, FeatureBit::kEbx, 11},
+    {Feature::kSmap, 7, FeatureBit::kEbx, 20},
+    {Feature::kClflushopt, 7, FeatureBit::kEbx, 23},
+    {Feature::kClwb, 7, FeatureBit::kEbx, 24},
     {Feature::kUmip, 7, FeatureBit::kEcx, 2},
+    {Feature::kPku, 7, FeatureBit::kEcx, 3},
+    {Feature::kRdpid, 7, FeatureBit::kEcx, 22},
+    {Feature::kXsaveopt, 13, FeatureBit::kEax, 0},  // sub-leaf 1
+    {Feature::kXsavec, 13, FeatureBit::kEax, 1},
+    {Feature::kXsaves, 13, FeatureBit::kEax, 3},
+    {Feature::kSvm, 0x80000001, FeatureBit::kEcx, 2},
     {Feature::kLahfLm, 0x80000001, FeatureBit::kEcx, 0},
     {Feature::kAbm, 0x80000001, FeatureBit::kEcx, 5},
     {Feature::kSse4a, 0x80000001, FeatureBit::kEcx, 6},
@@ -88,6 +101,7 @@ constexpr FeatureBit kFeatureBits[] = {
 };
 
 uint32_t& register_of(CpuidRegisters& registers, FeatureBit::Register reg) {
+  if (reg == FeatureBit::kEax) return registers.eax;
   if (reg == FeatureBit::kEbx) return registers.ebx;
   return reg == FeatureBit::kEcx ? registers.ecx : registers.edx;
 }
@@ -254,7 +268,8 @@ FeatureSet host_features() {
                          Feature::kI486,  Feature::kCpuid, Feature::kNopl, Feature::kRdpmc};
   for (const FeatureBit& row : kFeatureBits) {
     CpuidRegisters host;
-    if (__get_cpuid_count(row.leaf, 0, &host.eax, &host.ebx, &host.ecx, &host.edx) &&
+    const unsigned subleaf = row.leaf == 13 ? 1 : 0;
+    if (__get_cpuid_count(row.leaf, subleaf, &host.eax, &host.ebx, &host.ecx, &host.edx) &&
         (register_of(host, row.reg) >> row.bit) & 1) {
       features.add(row.feature);
     }
