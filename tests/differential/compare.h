@@ -25,7 +25,7 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
 
 /// True if there is nothing for compare() to find; fast.
 bool same(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
-           std::span<const uint8_t> interp_memory);
+          std::span<const uint8_t> interp_memory);
 
 /// Both outcomes side by side, the differing lines starred, with the state before.
 std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& interp);

@@ -66,7 +66,8 @@ Prefixes choose_prefixes(Rng& rng, const InsnRow& row, bool memory_form) {
   else
     p.lock = rng.chance(1);
   if (rng.chance(memory_form ? 25 : 3)) p.segment = rng.pick(kSegmentPrefixes);
-  if (rng.chance(1)) p.padding = rng.below(14);
+  // Whether #UD or the length comes first is not architectural.
+  if (row.support != isa::Support::kDecodeOnly && rng.chance(1)) p.padding = rng.below(14);
   return p;
 }
 
@@ -142,6 +143,9 @@ void put_opcode(Rng& rng, std::vector<uint8_t>& bytes, const Encoding& e) {
     case OpcodeMap::k0F3A:
       put(bytes, 0x3a0f, 2);
       break;
+    case OpcodeMap::k3dnow:
+      put(bytes, 0x0f0f, 2);
+      return;  // its opcode stands behind the operands
     default:
       break;
   }
@@ -153,8 +157,7 @@ void put_opcode(Rng& rng, std::vector<uint8_t>& bytes, const Encoding& e) {
 std::optional<EncodedInsn> encode_row(Rng& rng, const InsnRow& row, CodeSize code_size) {
   const Encoding& e = row.encoding;
   constexpr unsigned kLegacyModes = 1;
-  if (!(e.modes & kLegacyModes) || e.vex() || e.map == OpcodeMap::k3dnow || !(e.w & 1) || !(e.b & 1))
-    return {};
+  if (!(e.modes & kLegacyModes) || e.vex() || !(e.w & 1) || !(e.b & 1)) return {};
 
   // Register forms where only memory is allowed raise #UD, but in the two-byte maps other instructions live
   // there, and C4, C5 and 62 are VEX and EVEX.
@@ -184,6 +187,7 @@ std::optional<EncodedInsn> encode_row(Rng& rng, const InsnRow& row, CodeSize cod
     bytes.push_back(modrm);
     if (memory_form && !row.has(attribute::kModIgnored)) put_address(rng, bytes, modrm, address_size);
   }
+  if (e.map == OpcodeMap::k3dnow) bytes.push_back(e.opcode);
   out.displacement_at = static_cast<uint8_t>(bytes.size());
   for (unsigned i = 0; i < row.operand_count; i++) {
     if (row.operands[i].kind == OperandKind::kO) put(bytes, random_integer(rng, address_size), address_size);

@@ -215,12 +215,7 @@ std::span<uint8_t> InterpCpu::memory() {
 }
 
 void InterpCpu::write_code(uint32_t linear, std::span<const uint8_t> bytes) {
-  for (size_t i = 0; i < bytes.size(); i++) {
-    const uint32_t page = page_of(linear + static_cast<uint32_t>(i));
-    if (page == kPages || kPageRights[page] == Rights::kNone) continue;
-    const uint32_t offset = (linear + static_cast<uint32_t>(i)) % kPage;
-    impl_->put(kArenaPhysical + page * kPage + offset, bytes[i]);
-  }
+  impl_->memory->write(Gpa{kArenaPhysical + linear - kArena}, bytes);
 }
 
 Outcome InterpCpu::run(const CpuImage& before) {

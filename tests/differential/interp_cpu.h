@@ -21,7 +21,7 @@ class InterpCpu {
 
   /// Guest RAM behind the arena; kMemoryBytes.
   std::span<uint8_t> memory();
-  /// Writes arena memory so that the interpreter notices if it is code.
+  /// Writes to the code pages, so that the interpreter notices.
   void write_code(uint32_t linear, std::span<const uint8_t> bytes);
 
   Outcome run(const CpuImage& before);

@@ -15,7 +15,17 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(begin, text.find_last_not_of(" \t") - begin + 1));
 }
 
+bool ends_so(const std::string& wanted, const Outcome& outcome) {
+  if (wanted.empty()) return true;
+  if (outcome.kind == Outcome::Kind::kCompleted) return wanted == "ok";
+  return outcome.kind == Outcome::Kind::kException && wanted == std::to_string(outcome.vector);
+}
+
 }  // namespace
+
+std::string row_title(const isa::InsnRow& row) {
+  return fmt::format("{} {}: {}", row.name(), row.encoding_text, row.operand_text);
+}
 
 Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
   std::ifstream file(path);
@@ -29,22 +39,30 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
     line.where = fmt::format("{}:{}", path, number);
     line.text = text;
     if (second != std::string::npos) {
-      line.mnemonic = trimmed(text.substr(0, first));
+      line.row = trimmed(text.substr(0, first));
       line.reason = trimmed(text.substr(second + 1));
       std::istringstream keys(text.substr(first + 1, second - first - 1));
-      for (std::string key; keys >> key;) line.keys.insert(key);
+      for (std::string key; keys >> key;) {
+        if (key.starts_with("native=")) {
+          line.native = key.substr(7);
+        } else if (key.starts_with("interp=")) {
+          line.interp = key.substr(7);
+        } else {
+          line.keys.insert(key);
+        }
+      }
     }
-    if (line.mnemonic.empty() || line.keys.empty() || line.reason.empty()) {
-      return Error{fmt::format("{}: a line is MNEMONIC | KEYS | REASON", line.where)};
+    if (line.row.empty() || line.keys.empty() || line.reason.empty()) {
+      return Error{fmt::format("{}: a line is ROW | KEYS | REASON", line.where)};
     }
     known.lines_.push_back(std::move(line));
   }
   return known;
 }
 
-std::string_view KnownDifferences::why_skipped(std::string_view mnemonic) {
+std::string_view KnownDifferences::why_skipped(const isa::InsnRow& row) {
   for (Line& line : lines_) {
-    if (line.mnemonic == mnemonic && line.keys.contains("skip")) {
+    if ((line.row == row.name() || line.row == row_title(row)) && line.keys.contains("skip")) {
       line.used = true;
       return line.reason;
     }
@@ -52,9 +70,12 @@ std::string_view KnownDifferences::why_skipped(std::string_view mnemonic) {
   return {};
 }
 
-void KnownDifferences::explain(std::string_view mnemonic, std::vector<Difference>& differences) {
+void KnownDifferences::explain(const isa::InsnRow& row, const Outcome& native, const Outcome& interp,
+                               std::vector<Difference>& differences) {
+  const std::string title = row_title(row);
   for (Line& line : lines_) {
-    if (line.mnemonic != mnemonic) continue;
+    if (line.row != row.name() && line.row != title) continue;
+    if (!ends_so(line.native, native) || !ends_so(line.interp, interp)) continue;
     const size_t before = differences.size();
     std::erase_if(differences,
                   [&](const Difference& d) { return line.keys.contains(d.key) || line.keys.contains("*"); });

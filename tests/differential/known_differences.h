@@ -6,19 +6,24 @@
 #include <string_view>
 #include <vector>
 
+#include "core/isa/insn_row.h"
 #include "core/result.h"
 #include "tests/differential/compare.h"
 
 namespace vireo::diff {
+
+/// "ADD 00 /r: Eb, Gb": names a row in options, reports, seeds and known_differences.txt.
+std::string row_title(const isa::InsnRow& row);
 
 class KnownDifferences {
  public:
   static Result<KnownDifferences> load(const std::string& path);
 
   /// The row is not run at all (and why), or empty.
-  std::string_view why_skipped(std::string_view mnemonic);
-  /// Removes what a line explains for this mnemonic.
-  void explain(std::string_view mnemonic, std::vector<Difference>& differences);
+  std::string_view why_skipped(const isa::InsnRow& row);
+  /// Removes what a line explains for this row and these outcomes.
+  void explain(const isa::InsnRow& row, const Outcome& native, const Outcome& interp,
+               std::vector<Difference>& differences);
   /// Lines that explained nothing so far, "FILE:LINE: text".
   std::vector<std::string> unused() const;
 
@@ -26,8 +31,9 @@ class KnownDifferences {
   struct Line {
     std::string where;
     std::string text;
-    std::string mnemonic;
+    std::string row;  ///< mnemonic or title
     std::set<std::string, std::less<>> keys;
+    std::string native, interp;  ///< how that side must end: a vector, "ok", or empty
     std::string reason;
     bool used = false;
   };

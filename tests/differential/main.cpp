@@ -52,7 +52,7 @@ std::vector<Entry> choose_rows(const std::string& only, KnownDifferences& known)
       newer++;
       continue;
     }
-    if (const auto why = known.why_skipped(row.name()); !why.empty()) {
+    if (const auto why = known.why_skipped(row); !why.empty()) {
       fmt::print("not run: {} ({})\n", title, why);
       continue;
     }

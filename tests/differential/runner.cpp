@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -10,10 +11,6 @@
 #include "tests/differential/disassembly.h"
 
 namespace vireo::diff {
-
-std::string row_title(const isa::InsnRow& row) {
-  return fmt::format("{} {}: {}", row.name(), row.encoding_text, row.operand_text);
-}
 
 Runner::Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, uint64_t seed)
     : native_(native), interp_(interp), known_(known), seed_(seed), pristine_(kMemoryBytes) {
@@ -39,28 +36,27 @@ void Runner::prepare(const Case& c) {
       native[at] = interp[at] = patch.bytes[i];
     }
   }
-  for (size_t i = 0; i < c.code.bytes.size(); i++) {
-    const uint32_t linear = c.code_linear + static_cast<uint32_t>(i);
-    const uint32_t page = page_of(linear);
-    if (page < kPages && kPageRights[page] == Rights::kReadExecute)
-      native[page * kPage + linear % kPage] = c.code.bytes[i];
-  }
-  interp_.write_code(c.code_linear, c.code.bytes);
+  put_code(c.code_linear, c.code.bytes);
 }
 
-void Runner::restore() {
+void Runner::restore(const Case& c) {
   const auto native = native_.memory(), interp = interp_.memory();
   for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] == Rights::kNone) continue;
+    if (kPageRights[page] != Rights::kRead && kPageRights[page] != Rights::kReadWrite) continue;
     const uint8_t* from = &pristine_[page * kPage];
     if (std::memcmp(&native[page * kPage], from, kPage) != 0) std::memcpy(&native[page * kPage], from, kPage);
-    if (std::memcmp(&interp[page * kPage], from, kPage) != 0) {
-      if (kPageRights[page] == Rights::kReadExecute)
-        interp_.write_code(page_address(page), {from, kPage});
-      else
-        std::memcpy(&interp[page * kPage], from, kPage);
-    }
+    if (std::memcmp(&interp[page * kPage], from, kPage) != 0) std::memcpy(&interp[page * kPage], from, kPage);
   }
+  put_code(c.code_linear, std::vector<uint8_t>(c.code.bytes.size(), kTrapByte));
+}
+
+/// Puts bytes into the code pages of both sides; what would lie behind them is dropped.
+void Runner::put_code(uint32_t linear, std::span<const uint8_t> bytes) {
+  for (size_t i = 0; i < bytes.size(); i++) {
+    const uint32_t at = linear + static_cast<uint32_t>(i);
+    if (at < kCodeEnd) native_.memory()[at - kArena] = bytes[i];
+  }
+  interp_.write_code(linear, bytes.first(std::min<size_t>(bytes.size(), kCodeEnd - linear)));
 }
 
 bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& result, uint64_t most_reports) {
@@ -75,7 +71,7 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
   if (native.kind == Outcome::Kind::kException) exceptions_[native.vector]++;
   if (!same(native, interp, native_.memory(), interp_.memory())) {
     auto differences = compare(native, interp, native_.memory(), interp_.memory());
-    known_.explain(row.name(), differences);
+    known_.explain(row, native, interp, differences);
     if (differences.empty()) {
       explained_++;
     } else {
@@ -83,7 +79,7 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
       if (result.failures++ < most_reports) report(row, number, *c, native, interp, differences);
     }
   }
-  restore();
+  restore(*c);
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,9 +16,6 @@
 #include "tests/differential/native_cpu.h"
 
 namespace vireo::diff {
-
-/// "ADD 00 /r: Eb, Gb": names a row in options, reports and seeds.
-std::string row_title(const isa::InsnRow& row);
 
 struct RowResult {
   uint64_t cases = 0;
@@ -39,7 +37,8 @@ class Runner {
 
  private:
   void prepare(const Case& c);
-  void restore();
+  void restore(const Case& c);
+  void put_code(uint32_t linear, std::span<const uint8_t> bytes);
   void report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
               const Outcome& interp, const std::vector<Difference>& differences) const;
 
