@@ -14,7 +14,7 @@ constexpr uint8_t kDorSelect = 0x03, kDorNotReset = 0x04, kDorDmaGate = 0x08;
 constexpr uint8_t kDsrReset = 0x80;
 constexpr uint8_t kMsrRequest = 0x80, kMsrToHost = 0x40, kMsrNonDma = 0x20, kMsrBusy = 0x10;
 constexpr uint8_t kDiskChange = 0x80;
-constexpr uint8_t kConfigFifoOff = 0x20, kConfigPollOff = 0x10, kConfigKept = 0x50;
+constexpr uint8_t kConfigFifoOff = 0x20, kConfigLockable = 0x2f;
 constexpr uint8_t kPerpendicularKept = 0x3c;
 
 constexpr VirtualNs kResetNs = 20'000;
@@ -254,15 +254,14 @@ void Fdc82077::begin_software_reset() {
   enter_command_phase();
   set_interrupt(false);
   perpendicular_ &= kPerpendicularKept;
-  if (!locked_) {
-    configuration_ = static_cast<uint8_t>((configuration_ & kConfigKept) | kConfigFifoOff);
-    precompensation_track_ = 0;
-  }
+  // LOCK covers the FIFO and precompensation; implied seeks and polling always go back to their defaults.
+  configuration_ = locked_ ? configuration_ & kConfigLockable : kConfigFifoOff;
+  if (!locked_) precompensation_track_ = 0;
 }
 
 void Fdc82077::end_software_reset() {
-  // In polling mode the first poll finds that every drive's ready line "changed" (82077AA, 4.2).
-  if ((configuration_ & kConfigPollOff) != 0) return;
+  // Polling is on after every reset, and its first round finds every drive's ready line changed
+  // (82077AA, 4.2).
   resets_to_tell_ = kSelects;
   set_interrupt(true);
 }

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <regex>
 
 #include "devices/backends/image.h"
 #include "tests/unit/backends/temporary_folder.h"
@@ -56,6 +55,29 @@ std::string read_fd(int fd, size_t size) {
   }
   return text;
 }
+
+/// The longest run of characters of `set` that follows `before` in `text`.
+std::string word_after(const std::string& text, const std::string& before, const char* set) {
+  const size_t at = text.find(before);
+  if (at == std::string::npos) return {};
+  const size_t start = at + before.size();
+  return text.substr(start, text.find_first_not_of(set, start) - start);
+}
+
+/// A server on a port that the kernel chose, and the port.
+struct Server {
+  std::unique_ptr<HostCharBackend> backend;
+  std::string port;
+
+  Server() {
+    ::testing::internal::CaptureStderr();
+    backend = open_char_backend("tcp:127.0.0.1:0,server").take();
+    port = word_after(::testing::internal::GetCapturedStderr(), "port ", "0123456789");
+  }
+  std::unique_ptr<HostCharBackend> client() const {
+    return open_char_backend("tcp:127.0.0.1:" + port).take();
+  }
+};
 
 class CharBackendTest : public TemporaryFolder {};
 
@@ -104,23 +126,20 @@ TEST_F(CharBackendTest, FullDeviceIsSaidOnce) {
 }
 
 TEST_F(CharBackendTest, TcpServerServesOneClientAfterTheOther) {
-  ::testing::internal::CaptureStderr();
-  auto backend = open_char_backend("tcp:127.0.0.1:0,server").take();
-  const std::string said = ::testing::internal::GetCapturedStderr();
-  std::smatch match;
-  ASSERT_TRUE(std::regex_search(said, match, std::regex("port ([0-9]+)")));
-  write_text(*backend, "nobody hears");
+  Server server;
+  HostCharBackend& backend = *server.backend;
+  write_text(backend, "nobody hears");
   for (const std::string text : {"first", "second"}) {
-    auto client = open_char_backend("tcp:127.0.0.1:" + match[1].str()).take();
+    auto client = server.client();
     write_text(*client, text);
-    EXPECT_EQ(read_text(*backend, text.size()), text);
-    write_text(*backend, "answer");
+    EXPECT_EQ(read_text(backend, text.size()), text);
+    write_text(backend, "answer");
     EXPECT_EQ(read_text(*client, 6), "answer");
     client.reset();
     for (int i = 0; i < 20; ++i) {
-      pollfd wait = {backend->poll_fd(), POLLIN, 0};
+      pollfd wait = {backend.poll_fd(), POLLIN, 0};
       ::poll(&wait, 1, 10);
-      backend->service();
+      backend.service();
     }
   }
 }
@@ -142,10 +161,9 @@ TEST_F(CharBackendTest, TcpRefusedIsAnError) {
 TEST_F(CharBackendTest, PtyCarriesBytesBothWays) {
   ::testing::internal::CaptureStderr();
   auto backend = open_char_backend("pty").take();
-  const std::string said = ::testing::internal::GetCapturedStderr();
-  std::smatch match;
-  ASSERT_TRUE(std::regex_search(said, match, std::regex("/dev/pts/[0-9]+")));
-  const int slave = ::open(match[0].str().c_str(), O_RDWR | O_NOCTTY);
+  const std::string name =
+      "/dev/pts/" + word_after(::testing::internal::GetCapturedStderr(), "/dev/pts/", "0123456789");
+  const int slave = ::open(name.c_str(), O_RDWR | O_NOCTTY);
   ASSERT_GE(slave, 0);
   ASSERT_EQ(::write(slave, "in\r\3", 4), 4);
   EXPECT_EQ(read_text(*backend, 4), "in\r\3") << "raw";
@@ -232,20 +250,16 @@ TEST_F(CharBackendTest, StdioWithoutTerminalIsTransparentAndSurvivesItsReader) {
 }
 
 TEST_F(CharBackendTest, InputThatTheGuestDoesNotReadIsLeftToTheHost) {
-  ::testing::internal::CaptureStderr();
-  auto server = open_char_backend("tcp:127.0.0.1:0,server").take();
-  const std::string said = ::testing::internal::GetCapturedStderr();
-  std::smatch match;
-  ASSERT_TRUE(std::regex_search(said, match, std::regex("port ([0-9]+)")));
-  auto client = open_char_backend("tcp:127.0.0.1:" + match[1].str()).take();
+  Server server;
+  auto client = server.client();
   write_text(*client, std::string(20000, 'z'));
   for (int i = 0; i < 50; ++i) {
-    pollfd wait = {server->poll_fd(), POLLIN, 0};
+    pollfd wait = {server.backend->poll_fd(), POLLIN, 0};
     ::poll(&wait, 1, 10);
-    server->service();
+    server.backend->service();
   }
-  EXPECT_EQ(server->poll_fd(), -1) << "full: the poll loop must not spin";
-  EXPECT_EQ(read_text(*server, 20000).size(), 20000u);
+  EXPECT_EQ(server.backend->poll_fd(), -1) << "full: the poll loop must not spin";
+  EXPECT_EQ(read_text(*server.backend, 20000).size(), 20000u);
 }
 
 }  // namespace

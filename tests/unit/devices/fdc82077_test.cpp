@@ -179,15 +179,22 @@ TEST_F(Fdc82077Test, DumpregShowsSettingsAndLockKeepsThem) {
   EXPECT_THAT(result(), ElementsAre(0, 0, 0, 0, 0xdf, 0x02, 0, 0x84, 0x57, 0x0b));
   out(kMsr, 0x80);
   pass(1'000'000);
-  EXPECT_FALSE(irq_) << "polling is off";
+  EXPECT_TRUE(irq_) << "polling is on again";
+  leave_reset();
   send({0x0e});
-  EXPECT_EQ(result()[8], 0x57);
+  const Bytes locked = result();
+  EXPECT_EQ(locked[8], 0x07) << "FIFO settings stay";
+  EXPECT_EQ(locked[9], 0x0b);
   send({0x14});
   result();
   out(kMsr, 0x80);
   pass(1'000'000);
+  leave_reset();
   send({0x0e});
-  EXPECT_EQ(result()[8], 0x70) << "FIFO settings are lost, the others stay";
+  const Bytes unlocked = result();
+  EXPECT_EQ(unlocked[4], 0xdf) << "SPECIFY's stay";
+  EXPECT_EQ(unlocked[8], 0x20) << "FIFO off";
+  EXPECT_EQ(unlocked[9], 0);
 }
 
 TEST_F(Fdc82077Test, SeekAndRecalibrate) {
