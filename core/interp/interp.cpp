@@ -76,8 +76,8 @@ void Interp::Impl::run_blocks(uint64_t limit) {
     const DecodedInsn* end = insn + std::min<uint64_t>(block->count, limit - retired);
     uint64_t rip = c.rip;
     i.block_ended = false;
-    // Handlers see RIP and the count in memory, but the loop carries them in registers: whoever sets next_rip ends the
-    // block too.
+    // Handlers see RIP and the count in memory, but the loop carries them in registers: whoever sets next_rip
+    // ends the block too.
     for (;;) {
       rip += insn->insn.length;
       i.next_rip = rip;
@@ -96,7 +96,8 @@ void Interp::Impl::run_blocks(uint64_t limit) {
       rep_incomplete = true;
       --c.retired;
     }
-    if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]] deliver_debug_trap();
+    if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]]
+      deliver_debug_trap();
   } while (attention.load(std::memory_order_relaxed) == 0 && c.retired < limit && !c.halted && !needs_care());
 }
 

@@ -43,14 +43,14 @@ struct Insn {
   SegReg segment = SegReg::kDs;  ///< of the memory operand (and of DS:rSI): override, else DS or SS by base
   uint8_t base = kNoRegister;
   uint8_t index = kNoRegister;
-  uint8_t scale = 0;      ///< log2
-  uint8_t disp_size = 0;  ///< bytes of displacement (or moffs) in the encoding: 0, 1, 2, 4, 8
-  uint8_t imm_size = 0;   ///< bytes of the first immediate in the encoding
+  uint8_t scale = 0;       ///< log2
+  uint8_t disp_size = 0;   ///< bytes of displacement (or moffs) in the encoding: 0, 1, 2, 4, 8
+  uint8_t imm_size = 0;    ///< bytes of the first immediate in the encoding
   uint8_t reg_number = 0;  ///< see reg()
   uint8_t rm_number = 0;
   uint8_t opcode_reg_number = 0;
-  uint8_t imm2 = 0;       ///< ENTER's level, EXTRQ's second byte
-  int64_t disp = 0;       ///< sign-extended; moffs unsigned
+  uint8_t imm2 = 0;  ///< ENTER's level, EXTRQ's second byte
+  int64_t disp = 0;  ///< sign-extended; moffs unsigned
   /// Sign-extended where the operand says so. A (far pointer): offset in bits 0-31, selector in bits 32-47.
   /// J: the signed relative offset.
   uint64_t imm = 0;
@@ -61,7 +61,8 @@ struct Insn {
   uint8_t reg() const { return reg_number; }
   uint8_t rm() const { return rm_number; }
   uint8_t opcode_reg() const { return opcode_reg_number; }
-  /// Call when opcode, modrm and rex are set. The numbers are kept, because interpreted handlers ask every time.
+  /// Call when opcode, modrm and rex are set. The numbers are kept, because interpreted handlers ask every
+  /// time.
   void set_register_numbers() {
     reg_number = static_cast<uint8_t>(((modrm >> 3) & 7) | ((rex & 4) << 1));
     rm_number = static_cast<uint8_t>((modrm & 7) | ((rex & 1) << 3));
