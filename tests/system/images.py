@@ -124,6 +124,11 @@ def multiboot_elf(_, target, __):
     run("nasm", "-f", "bin", "-DELF", "-o", target, HERE.parent / "guests/multiboot_report.asm")
 
 
+@image("integer_loop.bin")
+def integer_loop(_, target, __):
+    run("nasm", "-f", "bin", "-o", target, HERE.parent / "guests/integer_loop.asm")
+
+
 # --- ready-made discs ------------------------------------------------------------------------------------------------
 @image("memtest.iso")
 def memtest_cd(images, target, _):
