@@ -26,11 +26,12 @@ struct FloppyFormat {
   constexpr uint32_t bytes() const { return uint32_t{cylinders} * heads * sectors_per_track * kSectorBytes; }
 };
 
-inline constexpr std::array<FloppyFormat, 10> kFloppyFormats = {{
+inline constexpr std::array<FloppyFormat, 11> kFloppyFormats = {{
     {"160K", 40, 1, 8, FloppyRate::k250, FloppyDriveType::k360K},
     {"180K", 40, 1, 9, FloppyRate::k250, FloppyDriveType::k360K},
     {"320K", 40, 2, 8, FloppyRate::k250, FloppyDriveType::k360K},
     {"360K", 40, 2, 9, FloppyRate::k250, FloppyDriveType::k360K},
+    {"640K", 80, 2, 8, FloppyRate::k250, FloppyDriveType::k720K},
     {"720K", 80, 2, 9, FloppyRate::k250, FloppyDriveType::k720K},
     {"1.2M", 80, 2, 15, FloppyRate::k500, FloppyDriveType::k1200K},
     {"1.44M", 80, 2, 18, FloppyRate::k500, FloppyDriveType::k1440K},
