@@ -66,7 +66,9 @@ void enter(Interp& interp, const Insn& insn) {
     interp.write<T>(SegReg::kSs, sp & mask, value);
   };
   push(static_cast<T>(rbp));
-  const uint64_t frame = (sp & mask) | (interp.cpu.reg(Gpr::kRsp) & ~mask);
+  // With a 16-bit stack the borrow out of SP reaches the upper half of the frame pointer (as on silicon), though
+  // not of ESP.
+  const uint64_t frame = sp;
   uint64_t source = rbp;
   for (unsigned i = 1; i < level; ++i) {
     source -= sizeof(T);

@@ -9,4 +9,5 @@ dd if=/dev/urandom of=/data bs=64k count=16 2>/dev/null
 md5sum /data > /data.md5
 echo $count > /boot-count
 sync
+dmesg | grep "configured for"
 echo "disk boot $count done"
