@@ -48,7 +48,7 @@ struct DirectBootFiles {
 
 /// Ends of the machine that reach outside. Null members are absent drives and unconnected lines.
 struct MachineIo {
-  std::unique_ptr<BlockBackend> hd[4];  ///< primary master, primary slave, secondary slave unused by the CLI
+  std::unique_ptr<BlockBackend> hd[2];  ///< primary master, primary slave
   std::unique_ptr<BlockBackend> cdrom;  ///< secondary master
   bool cdrom_drive = true;              ///< a drive without a disc is there even if `cdrom` is null
   std::unique_ptr<BlockBackend> floppy[2];

@@ -14,6 +14,7 @@
 #include <fstream>
 #include <string>
 
+#include "core/log.h"
 #include "core/machine/engine_factory.h"
 #include "core/types.h"
 
@@ -63,7 +64,10 @@ int info_command() {
   text += fmt::format("engines       {}\n", engine_names());
   text += fmt::format("auto picks    {} ({})\n", choice.name, choice.reason);
   std::fwrite(text.data(), 1, text.size(), stdout);
-  if (std::fflush(stdout) != 0) return static_cast<int>(ExitStatus::kUsage);
+  if (std::fflush(stdout) != 0) {
+    notice(fmt::format("cannot write to standard output: {}", std::strerror(errno)));
+    return static_cast<int>(ExitStatus::kUsage);
+  }
   return 0;
 }
 

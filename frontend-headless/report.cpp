@@ -27,12 +27,20 @@ Result<void> write_text(const std::string& path, std::string_view option, const 
   return {};
 }
 
-/// Visits (option, path) of every report that goes to a named file.
+template <class Visit>
+void visit_file_line(std::string_view option, const std::string& spec, Visit visit) {
+  if (spec.rfind("file:", 0) == 0) visit(option, spec.substr(std::strlen("file:")));
+}
+
+/// Visits (option, path) of every file that the run writes to, images aside.
 template <class Visit>
 void visit_report_files(const RunOptions& o, Visit visit) {
   if (!o.screen_text.empty()) visit("--screen-text", o.screen_text);
   if (!o.final_state.empty()) visit("--final-state", o.final_state);
   if (!o.stats_file().empty()) visit("--stats", o.stats_file());
+  visit_file_line("--serial", o.serial, visit);
+  visit_file_line("--serial2", o.serial2, visit);
+  visit_file_line("--debug-console", o.debug_console, visit);
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ void on_stop_signal(int signal_number) {
 void catch_stop_signals() {
   struct sigaction action {};
   action.sa_handler = on_stop_signal;
+  action.sa_flags = SA_RESETHAND;  // a second signal ends a run that does not heed the first
   sigemptyset(&action.sa_mask);
   for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal_number, &action, nullptr);
 }
@@ -196,11 +197,13 @@ int Run::execute() {
 }  // namespace
 
 int run_command(RunOptions& options, bool stdout_is_closed) {
-  const bool needs_stdout = options.serial == "stdio" || options.serial2 == "stdio" ||
-                            options.debug_console == "stdio" || options.screen_text == "-";
+  bool needs_stdout =
+      options.serial == "stdio" || options.serial2 == "stdio" || options.debug_console == "stdio";
+  for (const std::string& report : {options.screen_text, options.final_state, options.stats_file()}) {
+    needs_stdout = needs_stdout || report == "-";
+  }
   if (stdout_is_closed && needs_stdout) {
-    notice(
-        "standard output is closed, but --serial stdio or --screen-text - needs it; redirect it to a file");
+    notice("standard output is closed, but a serial line or a report goes there; redirect it to a file");
     return static_cast<int>(ExitStatus::kUsage);
   }
   return Run(options).execute();

@@ -10,6 +10,7 @@
 
 #include "core/isa/cpuid.h"
 #include "core/log.h"
+#include "core/machine/engine_factory.h"
 #include "devices/backends/image.h"
 #include "frontend-headless/text_watch.h"
 
@@ -199,6 +200,7 @@ Result<void> complete(RunOptions& o) {
     o.machine.rtc_start = start.value();
   }
   if (auto model = find_cpu_model(o.machine.cpu_model); !model) return model.error();
+  if (auto engine = choose_engine(o.machine.engine); !engine) return engine.error();
   if (!o.stats.empty() && o.stats != "true" && o.stats_file().empty()) {
     return Error{fmt::format("--stats={}: the only form with a value is --stats=json:FILE", o.stats)};
   }

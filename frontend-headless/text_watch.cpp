@@ -74,6 +74,7 @@ bool TextWatch::poll(VideoSource& video, Typist& typist, VirtualNs now) {
   uint64_t written = 0;
   for (const WatchedLine* line : lines_) written += line->written();
   std::string screen = video.text_screen().to_utf8();
+  if (screen.size() > kKeptBytes) screen.resize(kKeptBytes);
   const bool changed = written != seen_written_ || screen != screen_;
   seen_written_ = written;
   screen_ = std::move(screen);

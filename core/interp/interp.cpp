@@ -40,6 +40,8 @@ ExitReason Interp::run(const RunLimits& limits) {
   // The caller may have changed what decides whether an interrupt can be taken.
   recheck_interrupts();
   Impl& impl = *impl_;
+  rep_budget_ = kRepIterationsPerRun;
+  unsigned faults = 0;
   for (;;) {
     if (cpu.shutdown) return ExitReason::kShutdown;
     if (cpu.retired >= limits.retired) return ExitReason::kRetiredLimit;
@@ -56,6 +58,8 @@ ExitReason Interp::run(const RunLimits& limits) {
       }
     } catch (const Fault& fault) {
       impl.deliver_event(Event::kFault, fault);
+      // A guest whose handlers fault too retires nothing; the caller must still come to look up.
+      if (++faults == kFaultsPerRun) return ExitReason::kAttention;
     } catch (const WaitForInterrupt&) {
       // The interrupt is delivered at the top of the loop.
     }

@@ -140,7 +140,7 @@ class Interp final : public ExecutionEngine {
   // REP. After each iteration (at least one; a bulk step counts as an iteration), with rCX, rSI and rDI up to
   // date and iterations left, a handler asks rep_must_pause(); if so it calls pause_rep() and returns. The
   // instruction is then executed again for the rest, after whatever had to happen in between.
-  bool rep_must_pause() const;
+  bool rep_must_pause();
   void pause_rep();
   bool rep_paused = false;
 
@@ -205,6 +205,10 @@ class Interp final : public ExecutionEngine {
   uint64_t linear_mask_ = 0xffffffff;
   uint64_t stack_mask_ = 0xffff;
   Privilege privilege_ = Privilege::kSupervisor;
+  /// Bounds of a run() in which nothing retires, so that its caller's clock and user are never kept waiting.
+  static constexpr unsigned kFaultsPerRun = 10'000;
+  static constexpr uint32_t kRepIterationsPerRun = 100'000;
+  uint32_t rep_budget_ = kRepIterationsPerRun;
   bool single_stepping_ = false;
 
   std::unique_ptr<Impl> impl_;

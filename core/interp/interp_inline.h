@@ -191,7 +191,8 @@ inline void Interp::jump_near(uint64_t rip) {
   block_ended = true;
 }
 
-inline bool Interp::rep_must_pause() const {
+inline bool Interp::rep_must_pause() {
+  if (--rep_budget_ == 0) context.attention.request(Attention::kExit);
   return single_stepping_ || context.attention.bits() != 0 || cpu.pending_dr6 != 0 || block_ended;
 }
 

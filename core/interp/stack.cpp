@@ -66,8 +66,8 @@ void enter(Interp& interp, const Insn& insn) {
     interp.write<T>(SegReg::kSs, sp & mask, value);
   };
   push(static_cast<T>(rbp));
-  // With a 16-bit stack the borrow out of SP reaches the upper half of the frame pointer (as on silicon), though
-  // not of ESP.
+  // With a 16-bit stack the borrow out of SP reaches the upper half of the frame pointer (as on silicon),
+  // though not of ESP.
   const uint64_t frame = sp;
   uint64_t source = rbp;
   for (unsigned i = 1; i < level; ++i) {

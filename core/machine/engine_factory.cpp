@@ -29,7 +29,10 @@ Result<EngineChoice> choose_engine(std::string_view requested) {
     if (requested == "auto") return EngineChoice{std::string(row.name), std::string(row.reason), row.make};
     if (requested == row.name) return EngineChoice{std::string(row.name), "as asked for", row.make};
   }
-  return Error{fmt::format("--engine {}: this version has auto, {}", requested, engine_names())};
+  const std::string sentence =
+      fmt::format("--engine {}: this version has auto, {}", requested, engine_names());
+  const bool known = requested == "bt" || requested == "hw";
+  return Error{sentence, known ? ExitStatus::kHostCannot : ExitStatus::kUsage};
 }
 
 std::string engine_names() {

@@ -82,7 +82,12 @@ class Machine::Impl {
         if (!poll()) return MachineStop::kAsked;
       }
       if (stop_) return *stop_;
-      switch (run_engine()) {
+      const uint64_t retired_before = cpu_.retired;
+      const ExitReason exit = run_engine();
+      // A guest that only faults, or one endless REP, stops the virtual clock; the user is still there.
+      idle_runs_ = cpu_.retired == retired_before && exit == ExitReason::kAttention ? idle_runs_ + 1 : 0;
+      if (idle_runs_ >= kRunsWithoutProgress) next_poll_ = clock_->now();
+      switch (exit) {
         case ExitReason::kRetiredLimit:
         case ExitReason::kAttention:
           break;
@@ -204,7 +209,11 @@ class Machine::Impl {
   std::unique_ptr<CpuContext> context_;
   std::unique_ptr<ExecutionEngine> engine_;
 
+  /// After so many engine runs that retired nothing, the poll function is called whatever the clock says.
+  static constexpr unsigned kRunsWithoutProgress = 16;
+
   std::optional<MachineStop> stop_;
+  unsigned idle_runs_ = 0;
   VirtualNs next_poll_ = 0;
   double instructions_per_ns_ = 0.05;
   uint8_t debug_exit_value_ = 0;

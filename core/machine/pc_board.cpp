@@ -59,7 +59,7 @@ CmosBootDevice boot_device(char letter) {
   }
 }
 
-/// Floppy, CD and disk, those that are there; a CD in the drive before an empty disk.
+/// Floppy, disk and CD, those that are there; SeaBIOS goes on to the next when one cannot be booted.
 std::string default_boot_order(const MachineIo& io) {
   std::string order;
   if (io.floppy[0] != nullptr) order += 'a';
