@@ -38,7 +38,7 @@ constexpr uint16_t kSciEvents = kTimerEvent | kGlobalEvent | kPowerButtonEvent |
 constexpr uint16_t kSciEnable = 1u << 0;
 constexpr uint16_t kSleepEnable = 1u << 13;
 constexpr unsigned kSleepTypeShift = 10;
-constexpr unsigned kSleepTypeS3 = 1;
+constexpr unsigned kSleepTypeSoftOff = 0;  // \_S5 in the firmware's DSDT
 
 constexpr uint8_t kApmAcpiEnable = 0xf1;
 constexpr uint8_t kApmAcpiDisable = 0xf0;
@@ -184,8 +184,9 @@ void Piix4Pm::write_pm1_control(uint16_t value) {
   update_sci();
   if ((value & kSleepEnable) == 0) return;
   const unsigned type = value >> kSleepTypeShift & 7;
-  if (type == kSleepTypeS3) {
-    guest_error(LogCategory::kAcpi, "the guest asked for suspend to RAM, which it was not offered");
+  if (type != kSleepTypeSoftOff) {
+    guest_error(LogCategory::kAcpi,
+                "the guest asked for sleep type {}, which the firmware's tables do not offer", type);
     return;
   }
   trace(LogCategory::kAcpi, "power off (sleep type {})", type);
