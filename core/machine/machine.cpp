@@ -110,10 +110,16 @@ class Machine::Impl {
 
   std::vector<uint8_t> save_state() {
     StateArchive ar;
-    ar.section("cpu", 1, [this](StateArchive& inner) { cpu_state(inner, cpu_); });
-    ar.section("clock", 1, [this](StateArchive& inner) { clock_->state(inner); });
-    board_->state(ar);
+    state(ar);
     return ar.bytes();
+  }
+
+  void load_state(std::span<const uint8_t> bytes) {
+    StateArchive ar(bytes);
+    state(ar);
+    mmu_.control_registers_changed();
+    mmu_.flush(true);
+    attention_.request(Attention::kInterrupt);
   }
 
   std::string state_hash() {
@@ -137,6 +143,12 @@ class Machine::Impl {
   uint8_t debug_exit_value() const { return debug_exit_value_; }
 
  private:
+  void state(StateArchive& ar) {
+    ar.section("cpu", 1, [this](StateArchive& inner) { cpu_state(inner, cpu_); });
+    ar.section("clock", 1, [this](StateArchive& inner) { clock_->state(inner); });
+    board_->state(ar);
+  }
+
   /// The first event decides; the engine leaves after the current instruction.
   void ask(MachineStop stop) {
     if (!stop_) stop_ = stop;
@@ -274,6 +286,9 @@ std::string Machine::state_hash() {
 }
 std::vector<uint8_t> Machine::save_state() {
   return impl_->save_state();
+}
+void Machine::load_state(std::span<const uint8_t> bytes) {
+  impl_->load_state(bytes);
 }
 bool Machine::flush_drives() {
   return impl_->board().flush_drives();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,9 @@ class Machine {
   std::string state_hash();
   /// The saved machine without RAM.
   std::vector<uint8_t> save_state();
+  /// Puts a machine of the same configuration into a saved state; RAM is the caller's business. Throws
+  /// StateError.
+  void load_state(std::span<const uint8_t> bytes);
 
   /// Writes back what drives hold (fdatasync); false if a host file failed.
   bool flush_drives();
