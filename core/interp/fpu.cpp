@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "core/interp/ferr.h"
 #include "core/interp/fx_state.h"
 #include "core/interp/mxcsr.h"
 #include "core/interp/operands.h"
@@ -69,7 +70,9 @@ void fnstenv(Interp& interp, const Insn& insn) {
   store_x87_environment(fx, format, image.data());
   interp.write_bytes(insn.segment, offset, image.data(), format.bytes());
   // All exceptions are then masked, which takes a pending one back.
-  set_x87_control(fx, fx.fcw | fsw::kExceptions, fx.fsw);
+  const uint16_t status = fx.fsw;
+  set_x87_control(fx, fx.fcw | fsw::kExceptions, status);
+  release_ferr(interp, status);
 }
 
 void fldenv(Interp& interp, const Insn& insn) {
@@ -78,7 +81,9 @@ void fldenv(Interp& interp, const Insn& insn) {
   const uint64_t offset = image_offset(interp, insn, format, format.bytes(), false);
   std::array<uint8_t, 28> image;
   interp.read_bytes(insn.segment, offset, image.data(), format.bytes());
+  const uint16_t status = interp.cpu.fx.fsw;
   load_x87_environment(interp.cpu.fx, format, image.data());
+  release_ferr(interp, status);
 }
 
 void fnsave(Interp& interp, const Insn& insn) {
@@ -95,7 +100,9 @@ void fnsave(Interp& interp, const Insn& insn) {
     out += kRegisterBytes;
   }
   interp.write_bytes(insn.segment, offset, image.data(), bytes);
+  const uint16_t status = fx.fsw;
   init_x87(fx);
+  release_ferr(interp, status);
 }
 
 void frstor(Interp& interp, const Insn& insn) {
@@ -106,7 +113,9 @@ void frstor(Interp& interp, const Insn& insn) {
   const uint64_t offset = image_offset(interp, insn, format, bytes, false);
   std::array<uint8_t, 108> image;
   interp.read_bytes(insn.segment, offset, image.data(), bytes);
+  const uint16_t status = fx.fsw;
   load_x87_environment(fx, format, image.data());
+  release_ferr(interp, status);
   const uint8_t* in = image.data() + format.bytes();
   for (auto& st : fx.st) {
     std::memcpy(st.data(), in, kRegisterBytes);
@@ -118,7 +127,7 @@ void frstor(Interp& interp, const Insn& insn) {
 void fwait(Interp& interp, const Insn&) {
   constexpr uint64_t kMonitored = cr0::kMp | cr0::kTs;
   if ((interp.cpu.cr0 & kMonitored) == kMonitored) throw_nm();
-  if (interp.cpu.fx.fsw & fsw::kEs) interp.check_x87(true);
+  interp.check_pending_x87_error();
 }
 
 /// As image_offset(), but alignment comes between the segment's checks and the pages'.
@@ -159,6 +168,7 @@ void fxrstor(Interp& interp, const Insn& insn) {
   const bool sse = interp.cpu.cr4 & cr4::kOsfxsr;
   if (sse && (image.mxcsr & ~mxcsr_mask(interp))) throw_gp();
   FxState& fx = interp.cpu.fx;
+  const uint16_t status = fx.fsw;
   // The register image comes in the stack order of the new TOP, so it needs no rotation.
   set_x87_control(fx, image.fcw, image.fsw);
   fx.ftw = image.ftw;
@@ -166,6 +176,7 @@ void fxrstor(Interp& interp, const Insn& insn) {
   pointers.fop &= 0x7ff;
   pointers.store(fx);
   for (unsigned i = 0; i < 8; ++i) std::memcpy(fx.st[i].data(), image.st[i].data(), kRegisterBytes);
+  release_ferr(interp, status);
   if (sse) {
     fx.mxcsr = image.mxcsr;
     const unsigned registers = (fx_image_bytes(interp) - offsetof(FxState, xmm)) / 16;

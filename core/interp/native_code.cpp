@@ -287,7 +287,7 @@ NativeCode simd_core(const Insn& insn, const NativePlan& plan) {
   return code;
 }
 
-NativeCode entry_code(const NativePlan* plan, void (*executor)(Interp&, const Insn&, const NativePlan&)) {
+NativeCode entry_code(const NativePlan* plan, NativeExecutor executor) {
   NativeCode code;
   code.put({0x48, 0xba});  // MOV RDX, imm64
   code.put_value(reinterpret_cast<uint64_t>(plan));

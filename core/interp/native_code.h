@@ -28,14 +28,19 @@ class NativeCode {
   size_t size_ = 0;
 };
 
-/// Plan of `insn` but for `core`.
+/// Plan of `insn` but for `core` and the fast x87 plan.
 NativePlan make_plan(const Insn& insn);
+/// False if there is no fast way for `insn`.
+bool make_fast_x87_plan(const Insn& insn, FastX87Plan& plan);
 
 /// NativeCore for an x87 instruction or EMMS: runs it on the whole FXSAVE image.
 NativeCode x87_core(const Insn& insn, const NativePlan& plan);
+/// NativeCore for an x87 instruction with a fast plan: loads its operands onto the host's empty register
+/// stack.
+NativeCode fast_x87_core(const Insn& insn, const NativePlan& plan);
 /// NativeCore for an MMX or SSE instruction: loads and stores only the registers that it names.
 NativeCode simd_core(const Insn& insn, const NativePlan& plan);
 /// A Handler that calls executor(interp, insn, plan).
-NativeCode entry_code(const NativePlan* plan, void (*executor)(Interp&, const Insn&, const NativePlan&));
+NativeCode entry_code(const NativePlan* plan, NativeExecutor executor);
 
 }  // namespace vireo::interp
