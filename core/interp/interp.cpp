@@ -160,6 +160,7 @@ void Interp::Impl::deliver_debug_trap() {
 
 Interp::StepResult Interp::step_one(std::optional<Fault>* undelivered) {
   mode_changed();
+  rep_budget_ = kRepIterationsPerRun;
   try {
     return impl_->step_carefully();
   } catch (const Fault& fault) {

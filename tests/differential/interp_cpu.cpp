@@ -227,6 +227,7 @@ Outcome InterpCpu::run(const CpuImage& before) {
   cpu.rflags = before.eflags;
   for (unsigned i = 0; i < 6; i++) cpu.seg[i] = impl.load(before.selector[i]);
   cpu.fx = before.fx;
+  impl.attention.clear(~0u);
   impl.interp->mode_changed();
 
   Outcome out;
