@@ -111,7 +111,6 @@ Interp::StepResult Interp::Impl::step_carefully() {
   // A fault ends the shadow too; an interrupt that it held off is due after the fault.
   if (shadow != CpuState::Shadow::kNone) in.recheck_interrupts();
   const bool resume = cpu.rflags & rflags::kRf;
-  const bool single_step = cpu.rflags & rflags::kTf;
   if (breakpoints.execute != 0 && !resume && shadow != CpuState::Shadow::kMovSs) {
     const uint64_t linear = (cpu.segment(SegReg::kCs).base + cpu.rip) & in.linear_mask_;
     if (const uint64_t matched = match_breakpoints(breakpoints.execute, linear, 1, true)) {
@@ -125,7 +124,7 @@ Interp::StepResult Interp::Impl::step_carefully() {
   if (log_enabled(LogCategory::kCpu)) trace_instruction(insn);
   in.block_ended = false;
   in.next_rip = cpu.rip + insn.length;
-  in.single_stepping_ = single_step;
+  in.single_stepping_ = cpu.rflags & rflags::kTf;
   // Instructions that load RF set it after this.
   cpu.rflags &= ~rflags::kRf;
   try {
@@ -135,7 +134,8 @@ Interp::StepResult Interp::Impl::step_carefully() {
     in.single_stepping_ = false;
     throw;
   }
-  in.single_stepping_ = false;
+  // INT, INT3 and the like have cleared TF and with it this.
+  const bool trap = std::exchange(in.single_stepping_, false);
   cpu.rip = in.next_rip & in.linear_mask_;
   StepResult result = StepResult::kRetired;
   if (in.rep_paused) {
@@ -145,7 +145,7 @@ Interp::StepResult Interp::Impl::step_carefully() {
   } else {
     ++cpu.retired;
   }
-  if (single_step) cpu.pending_dr6 |= kDr6SingleStep;
+  if (trap) cpu.pending_dr6 |= kDr6SingleStep;
   if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) {
     deliver_debug_trap();
     result = StepResult::kRetired;

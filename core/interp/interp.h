@@ -164,6 +164,9 @@ class Interp final : public ExecutionEngine {
   /// The handler's address goes to next_rip. Throws a Fault when the delivery itself faults.
   void deliver(Event event, const Fault& fault);
 
+  /// For instructions that clear TF on the way to a handler: no single-step trap after them.
+  void cancel_single_step() { single_stepping_ = false; }
+
   unsigned cpl() const { return cpu.cpl; }
   /// Writes flags with POPF/IRET rules at the current CPL/IOPL/mode.
   void write_flags(uint64_t value, unsigned operand_size);
@@ -209,7 +212,7 @@ class Interp final : public ExecutionEngine {
   static constexpr unsigned kFaultsPerRun = 10'000;
   static constexpr uint32_t kRepIterationsPerRun = 100'000;
   uint32_t rep_budget_ = kRepIterationsPerRun;
-  bool single_stepping_ = false;
+  bool single_stepping_ = false;  ///< a single-step trap is due after this instruction
 
   std::unique_ptr<Impl> impl_;
 };

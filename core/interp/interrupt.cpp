@@ -175,6 +175,7 @@ void Interp::deliver(Event event, const Fault& fault) {
   } else {
     delivery.real_mode();
   }
+  cancel_single_step();
   end_block();
 }
 
@@ -200,6 +201,7 @@ void int_in_v86(Interp& interp, uint8_t vector) {
     }
     enter_through_vector_table(interp, 0, vector, image, interp.next_rip,
                                rflags::kTf | rflags::kRf | (iopl3 ? rflags::kIf : rflags::kVif));
+    interp.cancel_single_step();
     return;
   }
   if (!iopl3) throw_gp(0);

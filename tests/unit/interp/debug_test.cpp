@@ -26,6 +26,21 @@ TEST_F(DebugTest, SingleStepTrapsAfterEachInstruction) {
   EXPECT_FALSE(cpu.rflags & rflags::kTf);
 }
 
+TEST_F(DebugTest, SoftwareInterruptsAreNotTrapped) {
+  cpu.rflags |= rflags::kTf;
+  run_code({0xcd, 0x90});
+  EXPECT_EQ(vector(), 0x90);
+  EXPECT_FALSE(cpu.dr[6] & kBs);
+  EXPECT_TRUE(stack(2) & rflags::kTf);
+}
+
+TEST_F(DebugTest, FarTransfersAreTrapped) {
+  cpu.rflags |= rflags::kTf;
+  run_code({0xea, 0x00, 0x01, 0x01, 0x00, kCode0, 0x00});
+  EXPECT_EQ(vector(), 1);
+  EXPECT_EQ(stack(0), 0x10100u);
+}
+
 TEST_F(DebugTest, PopfThatSetsTfTrapsAfterTheNextInstruction) {
   // pushfd; or dword [esp],0x100; popfd; inc eax
   run_code({0x9c, 0x81, 0x0c, 0x24, 0, 1, 0, 0, 0x9d, 0x40, 0x40});
