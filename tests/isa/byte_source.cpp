@@ -56,6 +56,12 @@ InsnBytes ByteSource::random_bytes(CodeSize code_size) {
       out.next() = static_cast<uint8_t>((out.next() & 0xe0) | ((choice >> 16) % 4));
       if (code_size != CodeSize::k64) out.next() |= 0xc0;
       break;
+    case 6:  // EVEX and XOP, which a CPU without AVX-512 takes for BOUND and POP
+      out.put((choice >> 16) & 1 ? 0x62 : 0x8f);
+      out.next() =
+          static_cast<uint8_t>((out.next() & 0xf0) | ((choice >> 16) & 1 ? 1 + (choice >> 17) % 3 : 8));
+      if (code_size != CodeSize::k64) out.next() |= 0xc0;
+      break;
     default:
       break;
   }

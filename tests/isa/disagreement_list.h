@@ -27,8 +27,8 @@ class DisagreementList {
   /// The first line that explains it counts it; false if there is none.
   bool explain(const Disagreement& disagreement);
 
-  /// Lines that have explained nothing.
-  std::vector<std::string> unused() const;
+  /// Lines that have explained nothing; those whose reason starts with "rare:" only if `long_run`.
+  std::vector<std::string> unused(bool long_run) const;
   /// "count reason" of each line.
   std::vector<std::string> report() const;
 
