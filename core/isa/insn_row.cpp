@@ -2,7 +2,6 @@
 
 #include <vector>
 
-#include "core/check.h"
 #include "core/isa/row_text.h"
 
 namespace vireo::isa {
@@ -21,13 +20,13 @@ struct Flags {
   explicit constexpr Flags(const char* text_) : text(text_) {}
   const char* text;
 };
-void add(Extras& extras, Attribute attribute) {
+constexpr void add(Extras& extras, Attribute attribute) {
   extras.attributes |= attribute.bits;
 }
-void add(Extras& extras, Flags flags) {
+constexpr void add(Extras& extras, Flags flags) {
   extras.flags = flags.text;
 }
-void add(Extras& extras, Feature feature) {
+constexpr void add(Extras& extras, Feature feature) {
   extras.feature = feature;
 }
 
@@ -82,32 +81,48 @@ InsnClass simd_class(const InsnRow& row) {
   return found;
 }
 
-template <class... Words>
-InsnRow make_row(Mnemonic mnemonic, const char* encoding, const char* operands, Words... words) {
+/// A ROW as it stands in the table.
+struct Spec {
+  Mnemonic mnemonic;
+  const char* encoding;
+  const char* operands;
   Extras extras;
-  (add(extras, words), ...);
-  const Header& header = kHeaders[static_cast<size_t>(mnemonic)];
+};
+
+template <class... Words>
+constexpr Spec make_spec(Mnemonic mnemonic, const char* encoding, const char* operands, Words... words) {
+  Spec spec{mnemonic, encoding, operands, {}};
+  (add(spec.extras, words), ...);
+  return spec;
+}
+
+constexpr Spec kSpecs[] = {
+#define ROW(name, ...) make_spec(Mnemonic::name, __VA_ARGS__),
+#include "core/isa/insn_table.inc"
+};
+
+InsnRow make_row(const Spec& spec) {
+  const Header& header = kHeaders[static_cast<size_t>(spec.mnemonic)];
   InsnRow row;
-  row.mnemonic = mnemonic;
+  row.mnemonic = spec.mnemonic;
   row.support = header.support;
   row.family = header.family;
   row.insn_class = header.insn_class;
-  row.feature = extras.feature == Feature::kCount ? header.feature : extras.feature;
-  row.attributes = extras.attributes;
-  row.flags = parse_flags(extras.flags ? extras.flags : header.flags);
-  row.encoding_text = encoding;
-  row.operand_text = operands;
-  parse_operands(operands, row);
+  row.feature = spec.extras.feature == Feature::kCount ? header.feature : spec.extras.feature;
+  row.attributes = spec.extras.attributes;
+  row.flags = parse_flags(spec.extras.flags ? spec.extras.flags : header.flags);
+  row.encoding_text = spec.encoding;
+  row.operand_text = spec.operands;
+  parse_operands(spec.operands, row);
   if (row.insn_class == InsnClass::Mmx || row.insn_class == InsnClass::Sse) row.insn_class = simd_class(row);
-  parse_encoding(encoding, row);
+  parse_encoding(spec.encoding, row);
   return row;
 }
 
 std::vector<InsnRow> build_rows() {
   std::vector<InsnRow> rows;
-  rows.reserve(2048);
-#define ROW(name, ...) rows.push_back(make_row(Mnemonic::name, __VA_ARGS__));
-#include "core/isa/insn_table.inc"
+  rows.reserve(std::size(kSpecs));
+  for (const Spec& spec : kSpecs) rows.push_back(make_row(spec));
   return rows;
 }
 
