@@ -63,6 +63,37 @@ TEST_F(NativeFamilies, UnmaskedX87ExceptionWaitsForTheNextInstruction) {
   run({0x9b});
 }
 
+TEST_F(NativeFamilies, ErrorReportedThroughFerr) {
+  std::optional<bool> ferr;
+  context.ferr = [&](bool level) { ferr = level; };
+  cpu.cr0 &= ~cr0::kNe;
+  cpu.fx.fcw = 0x37b;  // ZM clear
+  run({0xd9, 0xe8});   // fld1
+  run({0xd9, 0xee});   // fldz
+  run({0xd8, 0xf9});   // fdivr st0, st1: 1 / 0
+  EXPECT_EQ(ferr, std::nullopt);
+  // No interrupt can come, as with IGNNE# active: the instruction goes ahead.
+  run({0xd9, 0xe8});  // fld1
+  EXPECT_EQ(ferr, true);
+  EXPECT_EQ(st_exponent(0), kExponentOf1);
+  EXPECT_TRUE(cpu.fx.fsw & fsw::kEs);
+  EXPECT_TRUE(cpu.fx.fsw & fsw::kZe);
+  run({0xdb, 0xe2});  // fnclex
+  EXPECT_EQ(ferr, false);
+}
+
+TEST_F(NativeFamilies, UnmaskedUnderflowOfAnExactResult) {
+  cpu.fx.fcw = 0x36f;  // UM clear
+  put<uint64_t>(kData, 0x8000000000000000);
+  put<uint16_t>(kData + 8, 1);
+  ebx() = kData;
+  run({0xdb, 0x2b});  // fld tbyte [ebx]: the smallest normal number
+  put<float>(kData + 16, 0.5f);
+  run({0xd8, 0x4b, 0x10});  // fmul dword [ebx + 16]
+  EXPECT_TRUE(cpu.fx.fsw & fsw::kUe);
+  EXPECT_TRUE(cpu.fx.fsw & fsw::kEs);
+}
+
 TEST_F(NativeFamilies, UnmaskedOverflowDoesNotStore) {
   cpu.fx.fcw = 0x377;  // OM clear
   put<double>(kData, 1e300);
