@@ -111,8 +111,8 @@ struct Lods {
   }
 };
 
-/// The last elements compared; flags are made from them when the instruction ends or pauses. A fault in a
-/// later iteration so leaves the flags as they were (SDM 2B, REP).
+/// The last elements compared; flags are made from them when the instruction ends. A fault, trap or interrupt
+/// between iterations so finds the flags as they were.
 template <class T>
 struct Compared {
   T first{}, second{};
@@ -217,7 +217,7 @@ void repeat(Interp& interp, const Insn& insn) {
     if constexpr (Op::kCompares) finished = finished || compared.equal() != while_equal;
     const bool pause = !finished && interp.rep_must_pause();
     if constexpr (Op::kCompares) {
-      if (finished || pause) host::Cmp::run<T>(compared.first, compared.second, interp.cpu.rflags);
+      if (finished) host::Cmp::run<T>(compared.first, compared.second, interp.cpu.rflags);
     }
     if (pause) interp.pause_rep();
     if (finished || pause) return;
