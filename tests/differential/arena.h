@@ -99,6 +99,7 @@ enum LdtIndex : uint16_t {
   kLdtDataSmall,
   kLdtExpandDownReadOnly,
   kLdtCode16Small,
+  kLdtCode16High,
   kLdtCount,
 };
 
@@ -121,6 +122,7 @@ inline constexpr std::array<LdtEntry, kLdtCount> kLdt = {{
     {kArena, 0x4fff, true, 0, false, false, true, false},
     {kArena, 0x3fff, true, 1, true, false, true, false},
     {kArena, 0x2fff, false, 2, false, false, true, false},
+    {kCodeEnd - 0x10000, 0xffff, false, 2, false, false, true, false},  // code at the very end
 }};
 
 constexpr uint16_t ldt_selector(uint16_t index, uint16_t rpl = 3) {

@@ -19,8 +19,8 @@ using isa::OperandKind;
 using isa::OperandType;
 namespace attribute = isa::attribute;
 
-constexpr uint16_t kCode16[] = {ldt_selector(kLdtCode16), ldt_selector(kLdtCode16), ldt_selector(kLdtCode16),
-                                ldt_selector(kLdtCode16Small)};
+constexpr uint16_t kCode16[] = {ldt_selector(kLdtCode16), ldt_selector(kLdtCode16),
+                                ldt_selector(kLdtCode16High), ldt_selector(kLdtCode16Small)};
 constexpr uint16_t kCode32[] = {kUserCode32,
                                 kUserCode32,
                                 kUserCode32,
@@ -118,6 +118,7 @@ class Generator {
     if (rng_.chance(4)) flags |= rflags::kAc;
     if (rng_.chance(4) && !is(Mnemonic::IRET)) flags |= rflags::kNt;  // a task switch; in long mode #GP
     if (rng_.chance(10)) flags |= rflags::kId;
+    if (rng_.chance(4) && !emulated_by_linux(row_)) flags |= rflags::kTf;
     cpu().eflags = flags;
     random_fx(rng_, cpu().fx);
   }

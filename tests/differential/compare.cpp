@@ -33,8 +33,8 @@ std::string kind_text(const Outcome& o) {
       return "completed";
     case Outcome::Kind::kHung:
       return "hung";
-    case Outcome::Kind::kNotRun:
-      return "not run";
+    case Outcome::Kind::kNested:
+      return "nested events";
     case Outcome::Kind::kException:
       break;
   }
@@ -80,7 +80,8 @@ class Comparer {
 };
 
 bool same_fx(const FxState& a, const FxState& b) {
-  if (a.fcw != b.fcw || a.fsw != b.fsw || a.ftw != b.ftw || a.mxcsr != b.mxcsr) return false;
+  if (a.fcw != b.fcw || a.fsw != b.fsw || a.ftw != b.ftw || a.fip != b.fip || a.mxcsr != b.mxcsr)
+    return false;
   for (unsigned i = 0; i < 8; i++) {
     if (std::memcmp(a.st[i].data(), b.st[i].data(), 10) != 0) return false;
   }
@@ -135,6 +136,7 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
   c.field("fcw", a.fx.fcw, b.fx.fcw);
   c.bits("fsw", kStatusNames, a.fx.fsw, b.fx.fsw);
   c.field("ftw", a.fx.ftw, b.fx.ftw);
+  c.field("fip", a.fx.fip, b.fx.fip);
   for (unsigned i = 0; i < 8; i++) c.bytes(fmt::format("st{}", i), a.fx.st[i].data(), b.fx.st[i].data(), 10);
   for (unsigned i = 0; i < 8; i++)
     c.bytes(fmt::format("xmm{}", i), a.fx.xmm[i].data(), b.fx.xmm[i].data(), 16);
@@ -161,6 +163,7 @@ std::string side_by_side(const CpuImage& before, const Outcome& native, const Ou
     line(kSegmentNames[i], word(before.selector[i]), word(a.selector[i]), word(b.selector[i]));
   line("fcw", word(before.fx.fcw), word(a.fx.fcw), word(b.fx.fcw));
   line("fsw", word(before.fx.fsw), word(a.fx.fsw), word(b.fx.fsw));
+  line("fip", word(before.fx.fip), word(a.fx.fip), word(b.fx.fip));
   line("ftw", word(before.fx.ftw), word(a.fx.ftw), word(b.fx.ftw));
   for (unsigned i = 0; i < 8; i++) {
     line(fmt::format("st{}", i), hex(before.fx.st[i].data(), 10), hex(a.fx.st[i].data(), 10),

@@ -28,9 +28,9 @@ struct Outcome {
     kCompleted,
     kException,  ///< `vector`; `after` as the exception's handler would find it
     kHung,       ///< did not end within about a second
-    kNotRun,     ///< the host could not be made to run it: it would leave the sandbox
+    kNested,     ///< interpreter: took a second event while delivering the first
   };
-  Kind kind = Kind::kNotRun;
+  Kind kind = Kind::kHung;
   uint8_t vector = 0;
   uint32_t error_code = 0;
   uint32_t cr2 = 0;  ///< #PF only

@@ -67,7 +67,8 @@ Prefixes choose_prefixes(Rng& rng, const InsnRow& row, bool memory_form) {
     p.lock = rng.chance(1);
   if (rng.chance(memory_form ? 25 : 3)) p.segment = rng.pick(kSegmentPrefixes);
   // Whether #UD or the length comes first is not architectural.
-  if (row.support != isa::Support::kDecodeOnly && rng.chance(1)) p.padding = rng.below(14);
+  const bool may_be_long = row.support != isa::Support::kDecodeOnly && !emulated_by_linux(row);
+  if (may_be_long && rng.chance(1)) p.padding = rng.below(14);
   return p;
 }
 
@@ -153,6 +154,11 @@ void put_opcode(Rng& rng, std::vector<uint8_t>& bytes, const Encoding& e) {
 }
 
 }  // namespace
+
+bool emulated_by_linux(const InsnRow& row) {
+  return row.mnemonic == isa::Mnemonic::SLDT || row.mnemonic == isa::Mnemonic::STR ||
+         row.mnemonic == isa::Mnemonic::SMSW;
+}
 
 std::optional<EncodedInsn> encode_row(Rng& rng, const InsnRow& row, CodeSize code_size) {
   const Encoding& e = row.encoding;

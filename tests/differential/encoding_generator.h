@@ -18,6 +18,10 @@ struct EncodedInsn {
   uint8_t immediate_at = 0;     ///< offset of the first immediate
 };
 
+/// SLDT, STR, SMSW: under UMIP the host's kernel emulates them, but neither behind many prefixes nor with TF
+/// set.
+bool emulated_by_linux(const isa::InsnRow& row);
+
 /// Nothing if the row cannot be had in this kind of code, or the chosen bytes are another row's (F3 90 is
 /// PAUSE).
 std::optional<EncodedInsn> encode_row(Rng& rng, const isa::InsnRow& row, isa::CodeSize code_size);

@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 
-#include "core/check.h"
 #include "core/interp/interp.h"
 #include "core/isa/cpuid.h"
 #include "core/isa/msr.h"
@@ -78,7 +77,7 @@ struct InterpCpu::Impl {
   void map_page(uint32_t linear, uint32_t physical, uint64_t rights);
   void build_descriptor_tables(uint32_t cpu_number_limit);
   Segment load(uint16_t selector) const;
-  bool taken_by_handler(Outcome& out);
+  void leave_handler(Outcome& out);
 
   std::array<uint32_t, 4> directories{};
   uint32_t next_table = kTables + kPage;
@@ -177,10 +176,13 @@ Segment InterpCpu::Impl::load(uint16_t selector) const {
 }
 
 /// Software interrupts and the like are delivered, not left undelivered: takes the state back from the frame.
-bool InterpCpu::Impl::taken_by_handler(Outcome& out) {
-  if (cpu.cpl != 0) return false;
+void InterpCpu::Impl::leave_handler(Outcome& out) {
+  if (cpu.cpl != 0) return;
   uint32_t frame[5];  // EIP, CS, EFLAGS, ESP, SS
-  CHECK(cpu.reg(Gpr::kRsp) == kStackTop - sizeof frame);
+  if (cpu.reg(Gpr::kRsp) != kStackTop - sizeof frame) {
+    out.kind = Outcome::Kind::kNested;
+    return;
+  }
   memory->read(Gpa{kSystemPhysical + 2 * kPage - sizeof frame},
                {reinterpret_cast<uint8_t*>(frame), sizeof frame});
   out.kind = Outcome::Kind::kException;
@@ -190,7 +192,6 @@ bool InterpCpu::Impl::taken_by_handler(Outcome& out) {
   cpu.rflags = frame[2];
   cpu.reg(Gpr::kRsp) = frame[3];
   cpu.seg[static_cast<unsigned>(SegReg::kSs)].selector = static_cast<uint16_t>(frame[4]);
-  return true;
 }
 
 Result<std::unique_ptr<InterpCpu>> InterpCpu::create(uint32_t cpu_number_limit,
@@ -235,7 +236,8 @@ Outcome InterpCpu::run(const CpuImage& before) {
   constexpr unsigned kMostSteps = 200'000;
   unsigned steps = 0;
   auto result = interp::Interp::StepResult::kIncomplete;
-  while (result == interp::Interp::StepResult::kIncomplete && steps++ < kMostSteps) {
+  // A single-step trap between two iterations of REP ends it too.
+  while (result == interp::Interp::StepResult::kIncomplete && cpu.cpl == 3 && steps++ < kMostSteps) {
     result = impl.interp->step_one(&fault);
   }
   out.kind = steps > kMostSteps ? Outcome::Kind::kHung : Outcome::Kind::kCompleted;
@@ -246,7 +248,7 @@ Outcome InterpCpu::run(const CpuImage& before) {
     constexpr uint8_t kPageFault = 14;
     if (fault->vector == kPageFault) out.cr2 = static_cast<uint32_t>(fault->address);
   } else {
-    impl.taken_by_handler(out);
+    impl.leave_handler(out);
   }
   for (unsigned i = 0; i < 8; i++) out.after.gpr[i] = static_cast<uint32_t>(cpu.gpr[i]);
   out.after.eip = static_cast<uint32_t>(cpu.rip);

@@ -250,6 +250,12 @@ void random_fx(Rng& rng, FxState& fx) {
   // ES and B say whether an unmasked exception is pending.
   if (fx.fsw & ~fx.fcw & 0x3f) fx.fsw |= 0x8080;
   fx.ftw = rng.chance(65) ? 0xff : rng.chance(20) ? 0 : rng.byte();
+  // Pointers of an earlier instruction. Selectors are 0: newer CPUs do not keep them.
+  if (rng.chance(30)) {
+    fx.fip = rng.next32();
+    fx.fdp = rng.next32();
+    fx.fop = static_cast<uint16_t>(rng.below(0x800));
+  }
   fx.mxcsr = random_mxcsr(rng);
   const bool mmx = rng.chance(30);
   for (auto& st : fx.st) {
