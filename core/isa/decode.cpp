@@ -64,14 +64,15 @@ class Decoder {
     if (!read_opcode()) return undefined();
     if (entry_->has_modrm) insn_.modrm = *at_++;
     insn_.set_register_numbers();
-    if (!find_row()) return undefined();
-    if (row_->checks && !check_modrm()) return undefined();
+    if (!find_row()) return undefined_operand();
+    const bool registers_exist = !row_->checks || check_modrm();
     set_sizes();
     if (entry_->has_modrm && insn_.modrm < 0xc0) read_memory_operand();
     if (!segment_overridden_ && stack_base_) insn_.segment = SegReg::kSs;
     if (map_ == OpcodeMap::k3dnow) at_++;
     if (row_->imm != ImmKind::kNone) read_immediate();
     if (length() > available_) return past_end();
+    if (!registers_exist) return DecodeStatus::kUndefined;
     if ((insn_.prefixes & prefix::kLock) && !lock_allowed()) return DecodeStatus::kUndefined;
     if (map_ >= OpcodeMap::kVex0F && !check_vex()) return DecodeStatus::kUndefined;
     if ((row_->checks & decode_check::kVsib) && !check_vsib()) return DecodeStatus::kUndefined;
@@ -86,6 +87,16 @@ class Decoder {
   }
   /// The bytes looked at make no instruction; were they all there?
   DecodeStatus undefined() const { return length() > available_ ? past_end() : DecodeStatus::kUndefined; }
+
+  /// The opcode is one, but not with this ModRM. Its memory operand belongs to it still: CPUs find the length
+  /// first, so too long comes before undefined.
+  DecodeStatus undefined_operand() {
+    if (entry_->has_modrm && insn_.modrm < 0xc0) {
+      set_address_size();
+      read_memory_operand();
+    }
+    return undefined();
+  }
 
   /// False if there are nothing but prefixes.
   bool read_prefixes() {

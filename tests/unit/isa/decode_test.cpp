@@ -167,6 +167,22 @@ TEST(Decode, FifteenBytesAtMost) {
   EXPECT_EQ(status(Bytes(14, 0x66), k32), DecodeStatus::kNeedMoreBytes);
 }
 
+// As the host CPU does it: the length is found first, operand and all.
+TEST(Decode, TooLongComesBeforeUndefined) {
+  const Bytes kUndefined[] = {{0x8e, 0x0d, 1, 2, 3, 4},     // mov cs, [...]
+                              {0xfe, 0x15, 1, 2, 3, 4},     // group 4 /2
+                              {0x0f, 0xc7, 0x44, 0x24, 1},  // group 9 /0
+                              {0xf0, 0x89, 0x05, 1, 2, 3, 4},
+                              {0x0f, 0x04}};
+  for (Bytes bytes : kUndefined) {
+    EXPECT_EQ(status(Bytes(bytes.begin(), bytes.end() - 1), k32), DecodeStatus::kNeedMoreBytes);
+    while (bytes.size() < 15) bytes.insert(bytes.begin(), 0x3e);
+    EXPECT_EQ(status(bytes, k32), DecodeStatus::kUndefined);
+    bytes.insert(bytes.begin(), 0x3e);
+    EXPECT_EQ(status(bytes, k32), DecodeStatus::kTooLong);
+  }
+}
+
 TEST(Decode, WhatFollowsTheInstructionDoesNotMatter) {
   Bytes bytes = {0x8d, 0x84, 0x8d, 0x78, 0x56, 0x34, 0x12};
   const Insn alone = decode_ok(bytes, k32);
