@@ -36,6 +36,9 @@ constexpr VirtualNs kAnswerNs = 20'000;
 
 constexpr uint8_t kBreakPrefix = 0xf0;
 
+// Real controllers keep none: they do not look at the next command before their answer is read.
+constexpr size_t kMostAnswers = 16;
+
 }  // namespace
 
 I8042::I8042(Scheduler& scheduler, IrqLine& irq1, IrqLine& irq12, Ps2Port& keyboard, Ps2Port& mouse,
@@ -62,7 +65,9 @@ bool I8042::mouse_ready() const {
 }
 
 void I8042::answer(uint8_t byte, Source source) {
-  if (output_full_ || !answers_.empty()) {
+  if (answers_.size() == kMostAnswers) {
+    guest_error(LogCategory::kInput, "keyboard controller: {} answers wait, another is lost", kMostAnswers);
+  } else if (output_full_ || !answers_.empty()) {
     answers_.push_back({byte, source});
   } else {
     fill(byte, source);
@@ -300,6 +305,7 @@ void I8042::state(StateArchive& ar) {
   ar.field("delivery_timer", delivery_timer_);
   ar.field("irq1", irq1_);
   ar.field("irq12", irq12_);
+  if (ar.loading() && answers_.size() > kMostAnswers) throw StateError("i8042: too many answers");
 }
 
 }  // namespace vireo

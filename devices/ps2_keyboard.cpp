@@ -106,7 +106,7 @@ void Ps2Keyboard::send_key(HidKey key, bool down) {
 
 void Ps2Keyboard::send_sequence(std::span<const uint8_t> set2_bytes) {
   if (waiting_events() + set2_bytes.size() > kBufferSize) {
-    const uint8_t overrun = scan_set_ == 1 ? 0xff : 0x00;
+    const uint8_t overrun = *overrun_code();
     if (waiting_events() <= kBufferSize && last_event() != overrun) send_event(overrun);
     return;
   }

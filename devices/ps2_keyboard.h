@@ -6,6 +6,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -35,12 +36,12 @@ class Ps2Keyboard final : public Device, public Ps2Port, public KeyboardSink {
   void state(StateArchive& ar) override;
 
  private:
-  static constexpr size_t kBufferSize = 16;
   static constexpr size_t kLongestKey = 8;  ///< Pause
 
   /// What keys of set 3 do (commands F7 to FD).
   enum class KeyType : uint8_t { kTypematic, kMakeBreak, kMakeOnly, kTypematicMakeBreak };
 
+  std::optional<uint8_t> overrun_code() const override { return scan_set_ == 1 ? 0xff : 0x00; }
   void command(uint8_t byte);
   void parameter(uint8_t byte);
   void set_defaults();

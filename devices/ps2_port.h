@@ -1,10 +1,12 @@
 // What hangs on one PS/2 connector, as the controller sees it: a serial device that takes and gives bytes.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <utility>
 
 #include "core/state_archive.h"
@@ -30,10 +32,21 @@ class Ps2Port {
   void set_output_hook(std::function<void()> hook) { output_hook_ = std::move(hook); }
 
  protected:
+  static constexpr size_t kBufferSize = 16;
+
+  /// Lost if kBufferSize answers wait already.
   void answer(uint8_t byte) {
+    if (answers_.size() > kBufferSize) return;
+    if (answers_.size() == kBufferSize) {
+      const std::optional<uint8_t> overrun = overrun_code();
+      if (!overrun) return;
+      byte = *overrun;
+    }
     answers_.push_back(byte);
     if (output_hook_) output_hook_();
   }
+  /// What follows a full buffer to say that bytes were lost.
+  virtual std::optional<uint8_t> overrun_code() const { return std::nullopt; }
   void send_event(uint8_t byte) {
     events_.push_back(byte);
     if (output_hook_) output_hook_();
@@ -54,6 +67,8 @@ class Ps2Port {
     ar.field("answers", answers_);
     ar.field("events", events_);
     ar.field("last_output", last_output_);
+    if (ar.loading() && std::max(answers_.size(), events_.size()) > kBufferSize + 1)
+      throw StateError("ps2: more bytes wait than a device can hold");
   }
 
  private:

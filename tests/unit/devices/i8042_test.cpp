@@ -253,6 +253,26 @@ TEST_F(I8042Test, KeyboardBufferOverrun) {
   EXPECT_EQ(bytes[16], 0x00);
 }
 
+TEST_F(I8042Test, AnswersThatNobodyReadsAreLost) {
+  set_mode(0x00);
+  for (int i = 0; i < 100; ++i) command(0xaa);
+  EXPECT_EQ(drain(), Bytes(17, 0x55));  // the output buffer and 16 behind it
+  command(0xab);
+  EXPECT_EQ(drain(), Bytes{0x00});
+
+  for (int i = 0; i < 100; ++i) to_mouse(0xf2);
+  Bytes identities;
+  for (int i = 0; i < 8; ++i) identities.insert(identities.end(), {0xfa, 0x00});
+  EXPECT_EQ(drain(), identities);
+  EXPECT_EQ(mouse_says({0xf2}), (Bytes{0xfa, 0x00}));
+
+  for (int i = 0; i < 100; ++i) data(0xee);
+  Bytes echoes(16, 0xee);
+  echoes.push_back(0x00);  // overrun
+  EXPECT_EQ(drain(), echoes);
+  EXPECT_EQ(keyboard_says({0xee}), Bytes{0xee});
+}
+
 TEST_F(I8042Test, AnswersOvertakeKeys) {
   set_mode(0x01);
   keyboard.key(0x05, true);
