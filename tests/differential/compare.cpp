@@ -33,8 +33,8 @@ std::string kind_text(const Outcome& o) {
       return "completed";
     case Outcome::Kind::kHung:
       return "hung";
-    case Outcome::Kind::kNested:
-      return "nested events";
+    case Outcome::Kind::kAstray:
+      return "astray";
     case Outcome::Kind::kException:
       break;
   }
@@ -61,19 +61,19 @@ bool same_selectors(const CpuImage& a, const CpuImage& b) {
 
 class Comparer {
  public:
-  void field(std::string key, uint64_t native, uint64_t interp) {
-    if (native != interp)
-      found.push_back({std::move(key), fmt::format("{:#x}", native), fmt::format("{:#x}", interp)});
+  void field(std::string key, uint64_t native, uint64_t engine) {
+    if (native != engine)
+      found.push_back({std::move(key), fmt::format("{:#x}", native), fmt::format("{:#x}", engine)});
   }
-  void bytes(std::string key, const uint8_t* native, const uint8_t* interp, size_t n) {
-    if (std::memcmp(native, interp, n) != 0)
-      found.push_back({std::move(key), hex(native, n), hex(interp, n)});
+  void bytes(std::string key, const uint8_t* native, const uint8_t* engine, size_t n) {
+    if (std::memcmp(native, engine, n) != 0)
+      found.push_back({std::move(key), hex(native, n), hex(engine, n)});
   }
   template <class Names>
-  void bits(const char* prefix, const Names& names, uint32_t native, uint32_t interp) {
+  void bits(const char* prefix, const Names& names, uint32_t native, uint32_t engine) {
     for (unsigned i = 0; i < std::size(names); i++) {
-      if (((native ^ interp) >> i) & 1)
-        field(fmt::format("{}.{}", prefix, names[i]), (native >> i) & 1, (interp >> i) & 1);
+      if (((native ^ engine) >> i) & 1)
+        field(fmt::format("{}.{}", prefix, names[i]), (native >> i) & 1, (engine >> i) & 1);
     }
   }
   std::vector<Difference> found;
@@ -88,42 +88,42 @@ bool same_fx(const FxState& a, const FxState& b) {
   return std::memcmp(a.xmm.data(), b.xmm.data(), 8 * 16) == 0;
 }
 
-void compare_memory(Comparer& c, std::span<const uint8_t> native, std::span<const uint8_t> interp) {
-  if (std::memcmp(native.data(), interp.data(), native.size()) == 0) return;
+void compare_memory(Comparer& c, std::span<const uint8_t> native, std::span<const uint8_t> engine) {
+  if (std::memcmp(native.data(), engine.data(), native.size()) == 0) return;
   for (size_t i = 0; i < native.size(); i++) {
-    if (native[i] == interp[i]) continue;
+    if (native[i] == engine[i]) continue;
     size_t n = 1;
     while (n < 16 && i + n < native.size() && (i + n) % kPage != 0) n++;
     const uint32_t linear = page_address(static_cast<uint32_t>(i / kPage)) + static_cast<uint32_t>(i % kPage);
     c.found.push_back({"mem", fmt::format("[{:08x}] {}", linear, hex(&native[i], n)),
-                       fmt::format("[{:08x}] {}", linear, hex(&interp[i], n))});
+                       fmt::format("[{:08x}] {}", linear, hex(&engine[i], n))});
     return;  // the first place tells enough
   }
 }
 
 }  // namespace
 
-bool same(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
-          std::span<const uint8_t> interp_memory) {
-  const CpuImage &a = native.after, &b = interp.after;
-  return native.kind == interp.kind && native.vector == interp.vector &&
-         native.error_code == interp.error_code && native.cr2 == interp.cr2 && a.gpr == b.gpr &&
+bool same(const Outcome& native, const Outcome& engine, std::span<const uint8_t> native_memory,
+          std::span<const uint8_t> engine_memory) {
+  const CpuImage &a = native.after, &b = engine.after;
+  return native.kind == engine.kind && native.vector == engine.vector &&
+         native.error_code == engine.error_code && native.cr2 == engine.cr2 && a.gpr == b.gpr &&
          a.eip == b.eip && ((a.eflags ^ b.eflags) & kFlagsCompared) == 0 && same_selectors(a, b) &&
          same_fx(a.fx, b.fx) &&
-         std::memcmp(native_memory.data(), interp_memory.data(), native_memory.size()) == 0;
+         std::memcmp(native_memory.data(), engine_memory.data(), native_memory.size()) == 0;
 }
 
-std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
+std::vector<Difference> compare(const Outcome& native, const Outcome& engine,
                                 std::span<const uint8_t> native_memory,
-                                std::span<const uint8_t> interp_memory) {
+                                std::span<const uint8_t> engine_memory) {
   Comparer c;
-  const CpuImage &a = native.after, &b = interp.after;
-  if (native.kind != interp.kind)
-    c.found.push_back({"kind", kind_text(native), kind_text(interp)});
+  const CpuImage &a = native.after, &b = engine.after;
+  if (native.kind != engine.kind)
+    c.found.push_back({"kind", kind_text(native), kind_text(engine)});
   else
-    c.field("vector", native.vector, interp.vector);
-  c.field("error", native.error_code, interp.error_code);
-  c.field("cr2", native.cr2, interp.cr2);
+    c.field("vector", native.vector, engine.vector);
+  c.field("error", native.error_code, engine.error_code);
+  c.field("cr2", native.cr2, engine.cr2);
   for (unsigned i = 0; i < 8; i++) c.field(kGprNames[i], a.gpr[i], b.gpr[i]);
   c.field("eip", a.eip, b.eip);
   const uint32_t flags = (a.eflags ^ b.eflags) & kFlagsCompared;
@@ -141,12 +141,12 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
   for (unsigned i = 0; i < 8; i++)
     c.bytes(fmt::format("xmm{}", i), a.fx.xmm[i].data(), b.fx.xmm[i].data(), 16);
   c.bits("mxcsr", kMxcsrNames, a.fx.mxcsr, b.fx.mxcsr);
-  compare_memory(c, native_memory, interp_memory);
+  compare_memory(c, native_memory, engine_memory);
   return std::move(c.found);
 }
 
-std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& interp) {
-  std::string text = fmt::format("    {:6} {:32} {:32} {}\n", "", "before", "native", "interpreter");
+std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& engine) {
+  std::string text = fmt::format("    {:6} {:32} {:32} {}\n", "", "before", "native", "engine");
   auto line = [&](const std::string& name, const std::string& was, const std::string& n,
                   const std::string& i) {
     const bool quiet = n == i && n == was;
@@ -154,8 +154,8 @@ std::string side_by_side(const CpuImage& before, const Outcome& native, const Ou
                         n == i ? "" : i);
   };
   auto word = [](uint64_t v) { return fmt::format("{:08x}", v); };
-  const CpuImage &a = native.after, &b = interp.after;
-  line("end", "", kind_text(native), kind_text(interp));
+  const CpuImage &a = native.after, &b = engine.after;
+  line("end", "", kind_text(native), kind_text(engine));
   for (unsigned i = 0; i < 8; i++) line(kGprNames[i], word(before.gpr[i]), word(a.gpr[i]), word(b.gpr[i]));
   line("eip", word(before.eip), word(a.eip), word(b.eip));
   line("eflags", word(before.eflags), word(a.eflags & kFlagsCompared), word(b.eflags & kFlagsCompared));

@@ -15,19 +15,19 @@ namespace vireo::diff {
 struct Difference {
   std::string key;
   std::string native;
-  std::string interp;
+  std::string engine;
 };
 
 /// Empty if the outcomes are the same. `memory`: the arena after each; `pristine`: before.
-std::vector<Difference> compare(const Outcome& native, const Outcome& interp,
+std::vector<Difference> compare(const Outcome& native, const Outcome& engine,
                                 std::span<const uint8_t> native_memory,
-                                std::span<const uint8_t> interp_memory);
+                                std::span<const uint8_t> engine_memory);
 
 /// True if there is nothing for compare() to find; fast.
-bool same(const Outcome& native, const Outcome& interp, std::span<const uint8_t> native_memory,
-          std::span<const uint8_t> interp_memory);
+bool same(const Outcome& native, const Outcome& engine, std::span<const uint8_t> native_memory,
+          std::span<const uint8_t> engine_memory);
 
 /// Both outcomes side by side, the differing lines starred, with the state before.
-std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& interp);
+std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& engine);
 
 }  // namespace vireo::diff

@@ -28,7 +28,7 @@ struct Outcome {
     kCompleted,
     kException,  ///< `vector`; `after` as the exception's handler would find it
     kHung,       ///< did not end within about a second
-    kNested,     ///< interpreter: took a second event while delivering the first
+    kAstray,     ///< an engine went where the code cannot have led it
   };
   Kind kind = Kind::kHung;
   uint8_t vector = 0;

@@ -45,8 +45,8 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
       for (std::string key; keys >> key;) {
         if (key.starts_with("native=")) {
           line.native = key.substr(7);
-        } else if (key.starts_with("interp=")) {
-          line.interp = key.substr(7);
+        } else if (key.starts_with("engine=")) {
+          line.engine = key.substr(7);
         } else {
           line.keys.insert(key);
         }
@@ -70,12 +70,12 @@ std::string_view KnownDifferences::why_skipped(const isa::InsnRow& row) {
   return {};
 }
 
-void KnownDifferences::explain(const isa::InsnRow& row, const Outcome& native, const Outcome& interp,
+void KnownDifferences::explain(const isa::InsnRow& row, const Outcome& native, const Outcome& engine,
                                std::vector<Difference>& differences) {
   const std::string title = row_title(row);
   for (Line& line : lines_) {
     if (line.row != row.name() && line.row != title) continue;
-    if (!ends_so(line.native, native) || !ends_so(line.interp, interp)) continue;
+    if (!ends_so(line.native, native) || !ends_so(line.engine, engine)) continue;
     const size_t before = differences.size();
     std::erase_if(differences,
                   [&](const Difference& d) { return line.keys.contains(d.key) || line.keys.contains("*"); });

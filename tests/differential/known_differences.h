@@ -22,7 +22,7 @@ class KnownDifferences {
   /// The row is not run at all (and why), or empty.
   std::string_view why_skipped(const isa::InsnRow& row);
   /// Removes what a line explains for this row and these outcomes.
-  void explain(const isa::InsnRow& row, const Outcome& native, const Outcome& interp,
+  void explain(const isa::InsnRow& row, const Outcome& native, const Outcome& engine,
                std::vector<Difference>& differences);
   /// Lines that explained nothing so far, "FILE:LINE: text".
   std::vector<std::string> unused() const;
@@ -33,7 +33,7 @@ class KnownDifferences {
     std::string text;
     std::string row;  ///< mnemonic or title
     std::set<std::string, std::less<>> keys;
-    std::string native, interp;  ///< how that side must end: a vector, "ok", or empty
+    std::string native, engine;  ///< how that side must end: a vector, "ok", or empty
     std::string reason;
     bool used = false;
   };

@@ -3,16 +3,20 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "core/isa/cpuid.h"
 #include "core/isa/insn_row.h"
-#include "tests/differential/interp_cpu.h"
+#include "tests/differential/engine_cpu.h"
 #include "tests/differential/known_differences.h"
 #include "tests/differential/native_cpu.h"
 #include "tests/differential/runner.h"
+#include "tests/engines/engines.h"
+#include "tests/engines/watchdog.h"
 
 namespace vireo::diff {
 namespace {
@@ -20,6 +24,7 @@ namespace {
 constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
 
 struct Options {
+  std::vector<std::string> engines;
   uint64_t seed = 1;
   std::string row;
   int64_t one_case = -1;
@@ -115,25 +120,19 @@ int summarise(const Options& options, const Runner& runner, const std::vector<En
   return failures ? 1 : status;
 }
 
-int run(const Options& options) {
+int run_engine(const Options& options, NativeCpu& native, EngineCpu& engine, testing::Watchdog& watchdog) {
   auto known = KnownDifferences::load(options.known);
-  auto native = NativeCpu::create();
-  if (!native) {
-    fmt::print("skipped: {}\n", native.error().message);
-    return kSkipped;
+  if (!known) {
+    fmt::print(stderr, "test_differential: {}\n", known.error().message);
+    return static_cast<int>(known.error().status);
   }
-  auto interp = known ? InterpCpu::create(native.value()->cpu_number_limit(), host_features())
-                      : Result<std::unique_ptr<InterpCpu>>(known.error());
-  if (!interp) {
-    fmt::print(stderr, "test_differential: {}\n", interp.error().message);
-    return static_cast<int>(interp.error().status);
-  }
+  fmt::print("\nengine {}\n", engine.engine());
   auto rows = choose_rows(options.row, known.value());
   if (rows.empty()) {
     fmt::print(stderr, "test_differential: no row is called '{}'\n", options.row);
     return static_cast<int>(ExitStatus::kUsage);
   }
-  Runner runner(*native.value(), *interp.value(), known.value(), options.seed);
+  Runner runner(native, engine, known.value(), watchdog, options.seed);
   if (options.one_case >= 0) {
     runner.run_case(*rows[0].row, static_cast<uint64_t>(options.one_case), rows[0].result, 1);
   } else {
@@ -142,13 +141,42 @@ int run(const Options& options) {
   return summarise(options, runner, rows, known.value());
 }
 
+int run(const Options& options) {
+  const uint32_t cpu_number_limit = stay_on_this_cpu();
+  std::vector<std::unique_ptr<EngineCpu>> engines;
+  for (const std::string& name : options.engines) {
+    if (!testing::is_engine(name)) {
+      fmt::print(stderr, "test_differential: --engine {}: there are {}\n", name, testing::engine_name_list());
+      return static_cast<int>(ExitStatus::kUsage);
+    }
+    auto engine = EngineCpu::create(name, cpu_number_limit, host_features());
+    if (!engine) {
+      fmt::print(stderr, "test_differential: {}\n", engine.error().message);
+      return static_cast<int>(engine.error().status);
+    }
+    engines.push_back(engine.take());
+  }
+  auto native = NativeCpu::create();
+  if (!native) {
+    fmt::print("skipped: {}\n", native.error().message);
+    return kSkipped;
+  }
+  testing::Watchdog watchdog(20);
+  int status = 0;
+  for (auto& engine : engines) {
+    status = std::max(status, run_engine(options, *native.value(), *engine, watchdog));
+  }
+  return status;
+}
+
 }  // namespace
 }  // namespace vireo::diff
 
 int main(int argc, char** argv) {
   vireo::diff::Options options;
-  CLI::App app(
-      "Runs every row of the instruction table on the host CPU and in the interpreter and compares.");
+  CLI::App app("Runs every row of the instruction table on the host CPU and in the engines and compares.");
+  for (std::string_view name : vireo::testing::engine_names()) options.engines.emplace_back(name);
+  app.add_option("--engine", options.engines, "only these: " + vireo::testing::engine_name_list());
   app.add_option("--seed", options.seed, "seed of all random choices")->capture_default_str();
   app.add_option("--row", options.row, "only this mnemonic, or this row ('ADD 00 /r: Eb, Gb')");
   app.add_option("--case", options.one_case, "only this case of the (first) row");

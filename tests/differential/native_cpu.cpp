@@ -94,6 +94,8 @@ const CpuImage* entering = nullptr;
 unsigned instruction_length = 0;
 uint32_t instruction_eip = 0;
 Outcome* outcome = nullptr;
+bool whole_program = false;
+struct sigaction handlers_before[NSIG];
 uint64_t run_serial = 0;
 uint64_t alarmed_serial = 0;
 
@@ -140,13 +142,17 @@ void classify(Outcome& out, uint32_t trap, uint32_t error, uint64_t cr2) {
   out.kind = Outcome::Kind::kException;
   out.vector = static_cast<uint8_t>(trap);
   constexpr uint32_t kBreakpoint = 3, kOverflow = 4, kPageFault = 14;
-  if (trap == kBreakpoint) {
+  const bool is_trap = trap == 1 || trap == kBreakpoint || trap == kOverflow;
+  if (whole_program) {
+    if (!is_trap) out.error_code = error;
+    if (trap == kPageFault) out.cr2 = static_cast<uint32_t>(cr2);
+  } else if (trap == kBreakpoint) {
     // INT3 within the instruction is the instruction itself; any other is the filling.
     if (advanced >= 1 && advanced <= instruction_length) return;
     after.eip -= 1;
     out.kind = Outcome::Kind::kCompleted;
-  } else if (trap == kOverflow || trap == 1) {
-    return;  // INTO and INT1: traps, EIP is behind them
+  } else if (is_trap) {
+    return;  // INTO and INT1: EIP is behind them
   } else if (advanced != 0) {
     out.kind = Outcome::Kind::kCompleted;  // and there is no code where it went
   } else {
@@ -238,6 +244,16 @@ Result<uint8_t*> map_memory() {
 
 }  // namespace
 
+uint32_t stay_on_this_cpu() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(static_cast<unsigned>(sched_getcpu()), &cpus);
+  (void)sched_setaffinity(0, sizeof cpus, &cpus);
+  uint32_t limit = 0;
+  asm("lsl %1, %0" : "+r"(limit) : "r"(uint32_t{kCpuNumber}) : "cc");
+  return limit;
+}
+
 Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   CHECK(outcome == nullptr);  // signal handlers are the process's
   auto memory = map_memory();
@@ -245,12 +261,6 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   for (unsigned i = 1; i < kLdt.size(); i++) {
     if (!write_ldt(i)) return cannot("modify_ldt");
   }
-
-  // The limit of the CPU-number segment must not change under us.
-  cpu_set_t cpus;
-  CPU_ZERO(&cpus);
-  CPU_SET(static_cast<unsigned>(sched_getcpu()), &cpus);
-  (void)sched_setaffinity(0, sizeof cpus, &cpus);
 
   static std::array<uint8_t, 256 * 1024> stack;
   stack_t alternate{};
@@ -264,7 +274,7 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
     action.sa_sigaction = vireo_diff_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     for (int other : kSignals) sigaddset(&action.sa_mask, other);
-    if (sigaction(signal, &action, nullptr) != 0) return cannot("sigaction");
+    if (sigaction(signal, &action, &handlers_before[signal]) != 0) return cannot("sigaction");
   }
   const itimerval tick{{0, 500'000}, {0, 500'000}};
   if (setitimer(ITIMER_REAL, &tick, nullptr) != 0) return cannot("setitimer");
@@ -272,14 +282,13 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   std::unique_ptr<NativeCpu> cpu(new NativeCpu);
   cpu->memory_ = memory.value();
   cpu->memory_bytes_ = kMemoryBytes;
-  asm("lsl %1, %0" : "=r"(cpu->cpu_number_limit_) : "r"(uint32_t{kCpuNumber}) : "cc");
   return cpu;
 }
 
 NativeCpu::~NativeCpu() {
   const itimerval off{};
   setitimer(ITIMER_REAL, &off, nullptr);
-  for (int number : kSignals) ::signal(number, SIG_DFL);
+  for (int number : kSignals) sigaction(number, &handlers_before[number], nullptr);
   for (uint32_t page = 0; page < kPages; page++) {
     if (kPageRights[page] != Rights::kNone)
       munmap(reinterpret_cast<void*>(uintptr_t{page_address(page)}), kPage);
@@ -288,12 +297,13 @@ NativeCpu::~NativeCpu() {
   outcome = nullptr;
 }
 
+namespace {
+
 // Not inlined: whatever the compiler keeps in vector registers is given up by the call.
-[[gnu::noinline]] Outcome NativeCpu::run(const CpuImage& before, unsigned length) {
+[[gnu::noinline]] Outcome enter_and_leave(const CpuImage& before) {
   Outcome result;
   outcome = &result;
   entering = &before;
-  instruction_length = length;
   instruction_eip = before.eip;
   run_serial++;
   phase = Phase::kEntering;
@@ -302,9 +312,34 @@ NativeCpu::~NativeCpu() {
   return result;
 }
 
+/// A signal that is not about code that we run.
+void pass_on(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& before = handlers_before[signal];
+  if (before.sa_flags & SA_SIGINFO) {
+    before.sa_sigaction(signal, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    before.sa_handler(signal);
+  } else {
+    ::signal(signal, SIG_DFL);  // die of it
+  }
+}
+
+}  // namespace
+
+Outcome NativeCpu::run(const CpuImage& before, unsigned length) {
+  whole_program = false;
+  instruction_length = length;
+  return enter_and_leave(before);
+}
+
+Outcome NativeCpu::run_program(const CpuImage& before) {
+  whole_program = true;
+  return enter_and_leave(before);
+}
+
 }  // namespace vireo::diff
 
-void vireo_diff_handle(int signal, siginfo_t*, ucontext_t* context) {
+void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   using namespace vireo::diff;
   // By default back to where we came from.
   const bool from_harness = phase != Phase::kRunning;
@@ -322,6 +357,6 @@ void vireo_diff_handle(int signal, siginfo_t*, ucontext_t* context) {
   } else if (phase == Phase::kEntering && signal == SIGTRAP) {
     enter(context);
   } else {
-    ::signal(signal, SIG_DFL);  // a bug of the test program: die of it
+    pass_on(signal, info, context);
   }
 }

@@ -7,8 +7,9 @@
 // the state out of its frame and puts run()'s own registers back.
 //
 // Loading FS in 32-bit code destroys the thread's FS base (its TLS), so the handler's entry stub restores it
-// before any C++ code runs. One NativeCpu per process, used by one thread; signals SIGTRAP, SIGSEGV, SIGBUS,
-// SIGFPE, SIGILL and SIGALRM belong to it.
+// before any C++ code runs. One NativeCpu per process, used by one thread. Its signals are SIGTRAP, SIGSEGV,
+// SIGBUS, SIGFPE, SIGILL and SIGALRM; those that are not about code that it runs go to the handlers that were
+// there before it, which is why engines with handlers of their own must be made first.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,10 @@
 #include "tests/differential/cpu_image.h"
 
 namespace vireo::diff {
+
+/// Binds this thread to the CPU that it runs on; gives the LSL of kCpuNumber: the host kernel's secret about
+/// that CPU.
+uint32_t stay_on_this_cpu();
 
 class NativeCpu {
  public:
@@ -35,14 +40,14 @@ class NativeCpu {
   /// be loaded.
   Outcome run(const CpuImage& before, unsigned length);
 
-  /// LSL of kCpuNumber: the host kernel's secret about this CPU.
-  uint32_t cpu_number_limit() const { return cpu_number_limit_; }
+  /// Runs code from before.eip until something raises an exception, INT3 included; the outcome is always that
+  /// exception as its handler finds it, or kHung. The caller vouches that the code makes no system call.
+  Outcome run_program(const CpuImage& before);
 
  private:
   NativeCpu() = default;
   uint8_t* memory_ = nullptr;
   size_t memory_bytes_ = 0;
-  uint32_t cpu_number_limit_ = 0;
 };
 
 }  // namespace vireo::diff

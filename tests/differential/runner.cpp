@@ -12,8 +12,14 @@
 
 namespace vireo::diff {
 
-Runner::Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, uint64_t seed)
-    : native_(native), interp_(interp), known_(known), seed_(seed), pristine_(kMemoryBytes) {
+Runner::Runner(NativeCpu& native, EngineCpu& engine, KnownDifferences& known, testing::Watchdog& watchdog,
+               uint64_t seed)
+    : native_(native),
+      engine_(engine),
+      known_(known),
+      watchdog_(watchdog),
+      seed_(seed),
+      pristine_(kMemoryBytes) {
   Rng rng(seed);
   for (uint8_t& byte : pristine_) byte = rng.byte();
   std::memset(&pristine_[kCodeBegin - kArena], kTrapByte, kCodeEnd - kCodeBegin);
@@ -21,11 +27,11 @@ Runner::Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, ui
     if (kPageRights[page] == Rights::kNone) std::memset(&pristine_[page * kPage], 0, kPage);
   }
   std::memcpy(native_.memory().data(), pristine_.data(), kMemoryBytes);
-  std::memcpy(interp_.memory().data(), pristine_.data(), kMemoryBytes);
+  std::memcpy(engine_.memory().data(), pristine_.data(), kMemoryBytes);
 }
 
 void Runner::prepare(const Case& c) {
-  const auto native = native_.memory(), interp = interp_.memory();
+  const auto native = native_.memory(), engine = engine_.memory();
   for (const Patch& patch : c.patches) {
     for (size_t i = 0; i < patch.bytes.size(); i++) {
       const uint32_t linear = patch.linear + static_cast<uint32_t>(i);
@@ -33,19 +39,19 @@ void Runner::prepare(const Case& c) {
       if (page == kPages || kPageRights[page] == Rights::kNone || kPageRights[page] == Rights::kReadExecute)
         continue;
       const uint32_t at = page * kPage + linear % kPage;
-      native[at] = interp[at] = patch.bytes[i];
+      native[at] = engine[at] = patch.bytes[i];
     }
   }
   put_code(c.code_linear, c.code.bytes);
 }
 
 void Runner::restore(const Case& c) {
-  const auto native = native_.memory(), interp = interp_.memory();
+  const auto native = native_.memory(), engine = engine_.memory();
   for (uint32_t page = 0; page < kPages; page++) {
     if (kPageRights[page] != Rights::kRead && kPageRights[page] != Rights::kReadWrite) continue;
     const uint8_t* from = &pristine_[page * kPage];
     if (std::memcmp(&native[page * kPage], from, kPage) != 0) std::memcpy(&native[page * kPage], from, kPage);
-    if (std::memcmp(&interp[page * kPage], from, kPage) != 0) std::memcpy(&interp[page * kPage], from, kPage);
+    if (std::memcmp(&engine[page * kPage], from, kPage) != 0) std::memcpy(&engine[page * kPage], from, kPage);
   }
   put_code(c.code_linear, std::vector<uint8_t>(c.code.bytes.size(), kTrapByte));
 }
@@ -56,51 +62,57 @@ void Runner::put_code(uint32_t linear, std::span<const uint8_t> bytes) {
     const uint32_t at = linear + static_cast<uint32_t>(i);
     if (at < kCodeEnd) native_.memory()[at - kArena] = bytes[i];
   }
-  interp_.write_code(linear, bytes.first(std::min<size_t>(bytes.size(), kCodeEnd - linear)));
+  engine_.write_code(linear, bytes.first(std::min<size_t>(bytes.size(), kCodeEnd - linear)));
 }
 
 bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& result, uint64_t most_reports) {
   Rng rng = Rng::for_case(seed_, row_title(row), number);
   const auto c = generate_case(rng, row);
   if (!c) return false;
+  watchdog_.begin([&] {
+    return fmt::format("--engine {} --seed {} --row '{}' --case {}", engine_.engine(), seed_, row_title(row),
+                       number);
+  });
   prepare(*c);
   const Outcome native = native_.run(c->before, static_cast<unsigned>(c->code.bytes.size()));
-  const Outcome interp = interp_.run(c->before);
+  const Outcome engine = engine_.run(c->before);
   result.cases++;
   if (native.kind == Outcome::Kind::kCompleted) completed_++;
   if (native.kind == Outcome::Kind::kException) exceptions_[native.vector]++;
-  if (!same(native, interp, native_.memory(), interp_.memory())) {
-    auto differences = compare(native, interp, native_.memory(), interp_.memory());
-    known_.explain(row, native, interp, differences);
+  if (!same(native, engine, native_.memory(), engine_.memory())) {
+    auto differences = compare(native, engine, native_.memory(), engine_.memory());
+    known_.explain(row, native, engine, differences);
     if (differences.empty()) {
       explained_++;
     } else {
       for (const Difference& d : differences) result.keys[d.key]++;
-      if (result.failures++ < most_reports) report(row, number, *c, native, interp, differences);
+      if (result.failures++ < most_reports) report(row, number, *c, native, engine, differences);
     }
   }
   restore(*c);
+  watchdog_.idle();
   return true;
 }
 
 void Runner::report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
-                    const Outcome& interp, const std::vector<Difference>& differences) const {
+                    const Outcome& engine, const std::vector<Difference>& differences) const {
   std::string bytes;
   for (uint8_t byte : c.code.bytes) bytes += fmt::format("{:02x} ", byte);
   const uint16_t cs = c.before.segment(SegReg::kCs);
   const bool wide = !(cs & 4) || kLdt[cs >> 3].big;
-  fmt::print("\nFAILED {}\n  {}: {}\n  in {}-bit code; repeat with --seed {} --row '{}' --case {}\n",
-             row_title(row), bytes,
-             disassemble(c.code.bytes, c.before.eip, wide ? isa::CodeSize::k32 : isa::CodeSize::k16),
-             wide ? 32 : 16, seed_, row_title(row), number);
-  fmt::print("{}", side_by_side(c.before, native, interp));
+  fmt::print(
+      "\nFAILED {}\n  {}: {}\n  in {}-bit code; repeat with --engine {} --seed {} --row '{}' --case {}\n",
+      row_title(row), bytes,
+      disassemble(c.code.bytes, c.before.eip, wide ? isa::CodeSize::k32 : isa::CodeSize::k16), wide ? 32 : 16,
+      engine_.engine(), seed_, row_title(row), number);
+  fmt::print("{}", side_by_side(c.before, native, engine));
   for (const Patch& patch : c.patches) {
     fmt::print("  memory [{:08x}]", patch.linear);
     for (size_t i = 0; i < patch.bytes.size() && i < 32; i++) fmt::print(" {:02x}", patch.bytes[i]);
     fmt::print("{}\n", patch.bytes.size() > 32 ? " ..." : "");
   }
   for (const Difference& d : differences)
-    fmt::print("  * {}: native {} interpreter {}\n", d.key, d.native, d.interp);
+    fmt::print("  * {}: native {} engine {}\n", d.key, d.native, d.engine);
   std::fflush(stdout);
 }
 

@@ -11,9 +11,10 @@
 
 #include "core/isa/insn_row.h"
 #include "tests/differential/case_generator.h"
-#include "tests/differential/interp_cpu.h"
+#include "tests/differential/engine_cpu.h"
 #include "tests/differential/known_differences.h"
 #include "tests/differential/native_cpu.h"
+#include "tests/engines/watchdog.h"
 
 namespace vireo::diff {
 
@@ -25,7 +26,8 @@ struct RowResult {
 
 class Runner {
  public:
-  Runner(NativeCpu& native, InterpCpu& interp, KnownDifferences& known, uint64_t seed);
+  Runner(NativeCpu& native, EngineCpu& engine, KnownDifferences& known, testing::Watchdog& watchdog,
+         uint64_t seed);
 
   /// One case; false if the row and this number make none. A failure is described on stdout while fewer than
   /// `most_reports` of the row have been.
@@ -40,11 +42,12 @@ class Runner {
   void restore(const Case& c);
   void put_code(uint32_t linear, std::span<const uint8_t> bytes);
   void report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
-              const Outcome& interp, const std::vector<Difference>& differences) const;
+              const Outcome& engine, const std::vector<Difference>& differences) const;
 
   NativeCpu& native_;
-  InterpCpu& interp_;
+  EngineCpu& engine_;
   KnownDifferences& known_;
+  testing::Watchdog& watchdog_;
   const uint64_t seed_;
   std::vector<uint8_t> pristine_;
   uint64_t completed_ = 0;

@@ -1,13 +1,13 @@
-#include "tests/differential/interp_cpu.h"
+#include "tests/differential/engine_cpu.h"
 
 #include <array>
 #include <cstring>
 
-#include "core/interp/interp.h"
 #include "core/isa/cpuid.h"
 #include "core/isa/msr.h"
 #include "softmmu/soft_mmu.h"
 #include "tests/differential/arena.h"
+#include "tests/engines/engines.h"
 
 namespace vireo::diff {
 namespace {
@@ -25,8 +25,11 @@ constexpr uint32_t kTss = kSystem + 0x300;
 constexpr uint32_t kIdt = kSystem + 0x800;
 constexpr uint32_t kStackTop = kSystem + 0x2000;
 constexpr uint16_t kKernelCode = 0x08, kKernelData = 0x18, kTssSelector = 0x40, kLdtSelector = 0x50;
-/// The handler of vector v is at this offset + 16 * v. It is never executed.
-constexpr uint32_t kHandlers = 0x70000000;
+/// The handler of vector v is at this address + 16 * v.
+constexpr uint32_t kHandlers = 0x9a5ca000;
+constexpr uint32_t kHandlersPhysical = 0x62000;
+constexpr unsigned kVectors = 0x80;
+constexpr uint8_t kHlt = 0xf4;
 
 constexpr uint64_t flat(uint8_t access, uint8_t flags) {
   return 0xffffull | uint64_t{access} << 40 | uint64_t{static_cast<uint8_t>(flags << 4 | 0xf)} << 48;
@@ -51,7 +54,7 @@ CpuModel make_model(const isa::FeatureSet& features) {
 
 }  // namespace
 
-struct InterpCpu::Impl {
+struct EngineCpu::Impl {
   Impl(std::unique_ptr<GuestMemory> ram, const isa::FeatureSet& features)
       : model(make_model(features)), memory(std::move(ram)) {}
 
@@ -64,7 +67,8 @@ struct InterpCpu::Impl {
   FakeClock clock;
   Attention attention;
   CpuContext context{cpu, *memory, mmu, ports, interrupts, clock, attention, model, {}, {}};
-  std::unique_ptr<interp::Interp> interp;
+  std::string name;
+  std::unique_ptr<ExecutionEngine> engine;
   CpuState pristine;  ///< control registers, tables, TR, LDTR
   uint64_t gdt[16] = {};
 
@@ -77,14 +81,14 @@ struct InterpCpu::Impl {
   void map_page(uint32_t linear, uint32_t physical, uint64_t rights);
   void build_descriptor_tables(uint32_t cpu_number_limit);
   Segment load(uint16_t selector) const;
-  void leave_handler(Outcome& out);
+  void undo_delivery(Outcome& out) const;
 
   std::array<uint32_t, 4> directories{};
   uint32_t next_table = kTables + kPage;
   std::array<std::array<uint32_t, 512>, 4> tables{};
 };
 
-void InterpCpu::Impl::map_page(uint32_t linear, uint32_t physical, uint64_t rights) {
+void EngineCpu::Impl::map_page(uint32_t linear, uint32_t physical, uint64_t rights) {
   const uint32_t gib = linear >> 30, mib2 = (linear >> 21) & 511, page = (linear >> 12) & 511;
   constexpr uint64_t kPresent = 1, kTableRights = 7;
   if (!directories[gib]) {
@@ -100,7 +104,7 @@ void InterpCpu::Impl::map_page(uint32_t linear, uint32_t physical, uint64_t righ
   put(tables[gib][mib2] + page * 8, uint64_t{physical} | rights);
 }
 
-void InterpCpu::Impl::build_page_tables() {
+void EngineCpu::Impl::build_page_tables() {
   constexpr uint64_t kPresent = 1, kWritable = 2, kUser = 4, kNoExecute = uint64_t{1} << 63;
   for (uint32_t page = 0; page < kPages; page++) {
     const uint32_t physical = kArenaPhysical + page * kPage;
@@ -120,9 +124,10 @@ void InterpCpu::Impl::build_page_tables() {
   }
   map_page(kSystem, kSystemPhysical, kPresent | kWritable);
   map_page(kSystem + kPage, kSystemPhysical + kPage, kPresent | kWritable);
+  map_page(kHandlers, kHandlersPhysical, kPresent);
 }
 
-void InterpCpu::Impl::build_descriptor_tables(uint32_t cpu_number_limit) {
+void EngineCpu::Impl::build_descriptor_tables(uint32_t cpu_number_limit) {
   // As Linux has them. What is not visible to user code (DPL 0) need not be the same.
   gdt[1] = flat(0x9b, 0xc);
   gdt[2] = flat(0x9b, 0xa);
@@ -139,12 +144,13 @@ void InterpCpu::Impl::build_descriptor_tables(uint32_t cpu_number_limit) {
   put(physical(kTss) + 4, kStackTop);
   put(physical(kTss) + 8, uint32_t{kKernelData});
   put(physical(kTss) + 0x64, uint32_t{0x68u << 16});  // no I/O bitmap
-  for (unsigned vector = 0; vector < 0x80; vector++) {
+  for (unsigned vector = 0; vector < kVectors; vector++) {
     const uint32_t handler = kHandlers + 16 * vector;
     const bool user = vector == 3 || vector == 4;
     put(physical(kIdt) + vector * 8, uint64_t{handler & 0xffff} | uint64_t{kKernelCode} << 16 |
                                          uint64_t{user ? 0xeeu : 0x8eu} << 40 |
                                          uint64_t{handler >> 16} << 48);
+    put(kHandlersPhysical + 16 * vector, kHlt);
   }
 
   reset_cpu(cpu, model.signature);
@@ -155,7 +161,7 @@ void InterpCpu::Impl::build_descriptor_tables(uint32_t cpu_number_limit) {
   cpu.cr4 = cr4::kPae | cr4::kDe | cr4::kPse | cr4::kMce | cr4::kPge | cr4::kOsfxsr | cr4::kOsxmmexcpt;
   for (unsigned i = 0; i < 4; i++) cpu.pdpte[i] = memory->read_value<uint64_t>(Gpa{kTables + i * 8});
   cpu.gdtr = {kGdt, 16 * 8 - 1};
-  cpu.idtr = {kIdt, 0x80 * 8 - 1};
+  cpu.idtr = {kIdt, kVectors * 8 - 1};
   cpu.ldtr = {kLdtTable, kLdt.size() * 8 - 1, kLdtSelector, 0x82};
   cpu.tr = {kTss, 0x67, kTssSelector, 0x8b};
   cpu.cpl = 3;
@@ -163,7 +169,7 @@ void InterpCpu::Impl::build_descriptor_tables(uint32_t cpu_number_limit) {
   pristine = cpu;
 }
 
-Segment InterpCpu::Impl::load(uint16_t selector) const {
+Segment EngineCpu::Impl::load(uint16_t selector) const {
   Segment s;
   s.selector = selector;
   if ((selector & ~3) == 0) return s;
@@ -175,51 +181,70 @@ Segment InterpCpu::Impl::load(uint16_t selector) const {
   return s;
 }
 
-/// Software interrupts and the like are delivered, not left undelivered: takes the state back from the frame.
-void InterpCpu::Impl::leave_handler(Outcome& out) {
-  if (cpu.cpl != 0) return;
-  uint32_t frame[5];  // EIP, CS, EFLAGS, ESP, SS
-  if (cpu.reg(Gpr::kRsp) != kStackTop - sizeof frame) {
-    out.kind = Outcome::Kind::kNested;
+/// Takes the user code's state back from the frame on the handler's stack.
+void EngineCpu::Impl::undo_delivery(Outcome& out) const {
+  uint32_t frame[6];  // error code (not always), EIP, CS, EFLAGS, ESP, SS
+  const uint32_t used = kStackTop - static_cast<uint32_t>(cpu.reg(Gpr::kRsp));
+  const uint32_t bare = 5 * sizeof frame[0];
+  const bool ours = cpu.rip - kHandlers < 16 * kVectors && (used == bare || used == sizeof frame);
+  if (!ours) {
+    out.kind = Outcome::Kind::kAstray;
     return;
   }
-  memory->read(Gpa{kSystemPhysical + 2 * kPage - sizeof frame},
-               {reinterpret_cast<uint8_t*>(frame), sizeof frame});
+  frame[0] = 0;
+  memory->read(Gpa{kSystemPhysical + 2 * kPage - used},
+               {reinterpret_cast<uint8_t*>(frame) + sizeof frame - used, used});
+  constexpr uint8_t kPageFault = 14;
   out.kind = Outcome::Kind::kException;
   out.vector = static_cast<uint8_t>((cpu.rip - kHandlers) / 16);
-  cpu.rip = frame[0];
-  cpu.seg[static_cast<unsigned>(SegReg::kCs)].selector = static_cast<uint16_t>(frame[1]);
-  cpu.rflags = frame[2];
-  cpu.reg(Gpr::kRsp) = frame[3];
-  cpu.seg[static_cast<unsigned>(SegReg::kSs)].selector = static_cast<uint16_t>(frame[4]);
+  out.error_code = frame[0];
+  if (out.vector == kPageFault) out.cr2 = static_cast<uint32_t>(cpu.cr2);
+  out.after.eip = frame[1];
+  out.after.segment(SegReg::kCs) = static_cast<uint16_t>(frame[2]);
+  out.after.eflags = frame[3];
+  out.after.reg(Gpr::kRsp) = frame[4];
+  out.after.segment(SegReg::kSs) = static_cast<uint16_t>(frame[5]);
 }
 
-Result<std::unique_ptr<InterpCpu>> InterpCpu::create(uint32_t cpu_number_limit,
+Result<std::unique_ptr<EngineCpu>> EngineCpu::create(std::string_view engine, uint32_t cpu_number_limit,
                                                      const isa::FeatureSet& features) {
   auto ram = GuestMemory::create(1 << 20);
   if (!ram) return ram.error();
   ram.value()->map_ram(Gpa{0}, 1 << 20, 0, "ram");
   ram.value()->set_a20(true);
-  std::unique_ptr<InterpCpu> cpu(new InterpCpu);
+  std::unique_ptr<EngineCpu> cpu(new EngineCpu);
   cpu->impl_ = std::make_unique<Impl>(ram.take(), features);
   Impl& impl = *cpu->impl_;
   impl.build_page_tables();
   impl.build_descriptor_tables(cpu_number_limit);
-  impl.interp = std::make_unique<interp::Interp>(impl.context);
+  impl.name = engine;
+  impl.engine = testing::make_engine(engine, impl.context);
   return cpu;
 }
 
-InterpCpu::~InterpCpu() = default;
+EngineCpu::~EngineCpu() = default;
 
-std::span<uint8_t> InterpCpu::memory() {
+std::span<uint8_t> EngineCpu::memory() {
   return impl_->memory->ram().subspan(kArenaPhysical, kMemoryBytes);
 }
 
-void InterpCpu::write_code(uint32_t linear, std::span<const uint8_t> bytes) {
+void EngineCpu::write_code(uint32_t linear, std::span<const uint8_t> bytes) {
   impl_->memory->write(Gpa{kArenaPhysical + linear - kArena}, bytes);
 }
 
-Outcome InterpCpu::run(const CpuImage& before) {
+std::string_view EngineCpu::engine() const {
+  return impl_->name;
+}
+
+std::span<const uint8_t> EngineCpu::ram() const {
+  return impl_->memory->ram();
+}
+
+const CpuState& EngineCpu::state() const {
+  return impl_->cpu;
+}
+
+void EngineCpu::start(const CpuImage& before) {
   Impl& impl = *impl_;
   CpuState& cpu = impl.cpu;
   cpu = impl.pristine;
@@ -229,32 +254,32 @@ Outcome InterpCpu::run(const CpuImage& before) {
   for (unsigned i = 0; i < 6; i++) cpu.seg[i] = impl.load(before.selector[i]);
   cpu.fx = before.fx;
   impl.attention.clear(~0u);
-  impl.interp->mode_changed();
+}
 
+ExitReason EngineCpu::run_to(uint64_t retired) {
+  return impl_->engine->run({retired});
+}
+
+Outcome EngineCpu::outcome() const {
+  const CpuState& cpu = impl_->cpu;
   Outcome out;
-  std::optional<interp::Fault> fault;
-  constexpr unsigned kMostSteps = 200'000;
-  unsigned steps = 0;
-  auto result = interp::Interp::StepResult::kIncomplete;
-  // A single-step trap between two iterations of REP ends it too.
-  while (result == interp::Interp::StepResult::kIncomplete && cpu.cpl == 3 && steps++ < kMostSteps) {
-    result = impl.interp->step_one(&fault);
-  }
-  out.kind = steps > kMostSteps ? Outcome::Kind::kHung : Outcome::Kind::kCompleted;
-  if (fault) {
-    out.kind = Outcome::Kind::kException;
-    out.vector = fault->vector;
-    out.error_code = fault->has_error_code ? fault->error_code : 0;
-    constexpr uint8_t kPageFault = 14;
-    if (fault->vector == kPageFault) out.cr2 = static_cast<uint32_t>(fault->address);
-  } else {
-    impl.leave_handler(out);
-  }
+  out.kind = cpu.shutdown ? Outcome::Kind::kAstray : Outcome::Kind::kCompleted;
   for (unsigned i = 0; i < 8; i++) out.after.gpr[i] = static_cast<uint32_t>(cpu.gpr[i]);
   out.after.eip = static_cast<uint32_t>(cpu.rip);
   out.after.eflags = static_cast<uint32_t>(cpu.rflags);
   for (unsigned i = 0; i < 6; i++) out.after.selector[i] = cpu.seg[i].selector;
   out.after.fx = cpu.fx;
+  if (cpu.cpl == 0) impl_->undo_delivery(out);
+  return out;
+}
+
+Outcome EngineCpu::run(const CpuImage& before) {
+  start(before);
+  // The instruction itself, or if it faults the handler's HLT.
+  const ExitReason exit = run_to(1);
+  Outcome out = outcome();
+  if (exit == ExitReason::kAttention) out.kind = Outcome::Kind::kHung;
+  if (exit == ExitReason::kShutdown || state().retired > 1) out.kind = Outcome::Kind::kAstray;
   return out;
 }
 

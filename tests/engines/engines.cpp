@@ -1,0 +1,36 @@
+#include "tests/engines/engines.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "core/interp/interp.h"
+#include "tests/engines/step_engine.h"
+
+namespace vireo::testing {
+namespace {
+
+constexpr std::string_view kNames[] = {"step", "interp"};
+
+}  // namespace
+
+std::span<const std::string_view> engine_names() {
+  return kNames;
+}
+
+bool is_engine(std::string_view name) {
+  return std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+std::string engine_name_list() {
+  std::string list;
+  for (std::string_view name : kNames) list += (list.empty() ? "" : ", ") + std::string(name);
+  return list;
+}
+
+std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& context) {
+  CHECK(is_engine(name));
+  if (name == "step") return std::make_unique<StepEngine>(context);
+  return std::make_unique<interp::Interp>(context);
+}
+
+}  // namespace vireo::testing
