@@ -6,7 +6,9 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <optional>
+#include <string_view>
 
 #include "core/guest_memory.h"
 #include "core/types.h"
@@ -74,6 +76,11 @@ class Mmu {
   /// Call after CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/..., or EFER.NXE changed: picks the paging mode, and flushes
   /// as the SDM says for that change.
   virtual void control_registers_changed() = 0;
+
+  /// Counters for --stats.
+  virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {
+    static_cast<void>(visit);
+  }
 
   TlbEntry& entry(Gla address, Privilege privilege) {
     return tlb_[static_cast<unsigned>(privilege)][(address.value / kPageSize) % kTlbEntries];

@@ -59,7 +59,11 @@ PagingMode paging_mode(const CpuState& cpu) {
   return cpu.long_mode() ? PagingMode::k4Level : PagingMode::kPae;
 }
 
-PageWalk::PageWalk(const CpuState& cpu, const GuestMemory& memory, unsigned physical_bits, Gla address) {
+void TableMemory::write_byte(Gpa address, uint8_t value) {
+  memory_.write_value(address, value);
+}
+
+PageWalk::PageWalk(const CpuState& cpu, TableMemory& memory, unsigned physical_bits, Gla address) {
   const uint64_t frame_mask = bits(physical_bits - 1, 12);
   const PagingMode paging = paging_mode(cpu);
   if (paging == PagingMode::kNone) {
@@ -84,8 +88,7 @@ PageWalk::PageWalk(const CpuState& cpu, const GuestMemory& memory, unsigned phys
     const unsigned shift = 12 + mode.index_bits * (level - 1);
     const uint64_t index = (address.value >> shift) & ((1u << mode.index_bits) - 1);
     const Gpa where{table + index * entry_size_};
-    const uint64_t entry =
-        entry_size_ == 4 ? memory.read_value<uint32_t>(where) : memory.read_value<uint64_t>(where);
+    const uint64_t entry = entry_size_ == 4 ? memory.read<uint32_t>(where) : memory.read<uint64_t>(where);
     if (!(entry & kPresent)) {
       fault_bits_ = 0;
       return;
@@ -116,13 +119,13 @@ PageWalk::PageWalk(const CpuState& cpu, const GuestMemory& memory, unsigned phys
   }
 }
 
-void PageWalk::set_accessed(GuestMemory& memory, bool dirty) {
+void PageWalk::set_accessed(TableMemory& memory, bool dirty) {
   for (unsigned i = 0; i < step_count_; ++i) {
     const bool leaf = i + 1 == step_count_;
     const uint64_t wanted = steps_[i].value | kAccessed | (leaf && dirty ? kDirty : 0);
     if (wanted == steps_[i].value) continue;
     // The flags are in the low byte, in either entry size.
-    memory.write_value<uint8_t>(steps_[i].entry, static_cast<uint8_t>(wanted));
+    memory.write_byte(steps_[i].entry, static_cast<uint8_t>(wanted));
   }
   if (dirty) translation_.dirty = true;
 }

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 
 #include "core/cpu_state.h"
@@ -33,11 +34,49 @@ struct Translation {
   }
 };
 
+/// Physical accesses to paging structures: remembers where the tables used lately are on the host.
+class TableMemory {
+ public:
+  explicit TableMemory(GuestMemory& memory) : memory_(memory) {}
+
+  template <class T>
+  T read(Gpa address) {
+    T value;
+    if (const uint8_t* page = place(address).read) {
+      std::memcpy(&value, page + address.page_offset(), sizeof value);
+    } else {
+      value = memory_.read_value<T>(address);
+    }
+    return value;
+  }
+  void write_byte(Gpa address, uint8_t value);
+  /// The layout of guest memory changed.
+  void forget() { places_.fill({}); }
+
+ private:
+  struct Place {
+    uint64_t page = ~uint64_t{0};
+    const uint8_t* read = nullptr;
+  };
+
+  const Place& place(Gpa address) {
+    Place& p = places_[address.value / kPageSize % kPlaces];
+    if (p.page != address.page().value) [[unlikely]]
+      p = {address.page().value, memory_.page(address).read};
+    return p;
+  }
+
+  static constexpr unsigned kPlaces = 256;
+
+  GuestMemory& memory_;
+  std::array<Place, kPlaces> places_;
+};
+
 class PageWalk {
  public:
   /// Reads the tables for `address` without changing anything. `physical_bits` is the model's MAXPHYADDR, 32
   /// to 52: address bits of entries above it are reserved (with 32 there is no PSE-36).
-  PageWalk(const CpuState& cpu, const GuestMemory& memory, unsigned physical_bits, Gla address);
+  PageWalk(const CpuState& cpu, TableMemory& memory, unsigned physical_bits, Gla address);
 
   bool mapped() const { return !fault_bits_.has_value(); }
   /// Only when mapped().
@@ -45,7 +84,7 @@ class PageWalk {
   /// P and RSVD of the error code; only when not mapped().
   uint32_t fault_bits() const { return *fault_bits_; }
   /// Sets the accessed bits of all entries used, and the leaf's dirty bit for a write.
-  void set_accessed(GuestMemory& memory, bool dirty);
+  void set_accessed(TableMemory& memory, bool dirty);
 
  private:
   struct Step {

@@ -20,7 +20,7 @@ size_t large_region(uint64_t linear) {
 }  // namespace
 
 SoftMmu::SoftMmu(CpuState& cpu, GuestMemory& memory, unsigned physical_bits)
-    : cpu_(cpu), memory_(memory), physical_bits_(physical_bits), controls_(controls()) {
+    : cpu_(cpu), memory_(memory), tables_(memory), physical_bits_(physical_bits), controls_(controls()) {
   filled_.reserve(2 * kTlbEntries);
   memory_.add_listener(*this);
 }
@@ -49,12 +49,12 @@ std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege pri
   }
 
   ++walks_;
-  PageWalk walk(cpu_, memory_, physical_bits_, address);
+  PageWalk walk(cpu_, tables_, physical_bits_, address);
   if (!walk.mapped()) return page_fault(address, access, privilege, walk.fault_bits());
   if (!walk.translation().permits(access, privilege, write_protect())) {
     return page_fault(address, access, privilege, pf::kPresent);
   }
-  walk.set_accessed(memory_, access == Access::kWrite);
+  walk.set_accessed(tables_, access == Access::kWrite);
   install(address, privilege, walk.translation());
   return std::nullopt;
 }
@@ -155,7 +155,7 @@ void SoftMmu::write_slow(Gla address, Privilege privilege, const void* data, uns
 }
 
 std::optional<Gpa> SoftMmu::probe(Gla address) const {
-  const PageWalk walk(cpu_, memory_, physical_bits_, address);
+  const PageWalk walk(cpu_, tables_, physical_bits_, address);
   if (!walk.mapped()) return std::nullopt;
   return walk.translation().page + address.page_offset();
 }
@@ -208,6 +208,11 @@ void SoftMmu::control_registers_changed() {
     if (e.slow_page == TlbEntry::kNoPage) continue;
     publish(e, details_[slot.privilege][slot.index], static_cast<Privilege>(slot.privilege), e.slow_page);
   }
+}
+
+void SoftMmu::on_layout_changed() {
+  tables_.forget();
+  flush(true);
 }
 
 void SoftMmu::on_code_marked(Gpa page) {

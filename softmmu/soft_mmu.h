@@ -29,7 +29,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
   void flush(bool global_too) override;
   void control_registers_changed() override;
 
-  void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const;
+  void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 
  private:
   /// What an entry knows beyond TlbEntry.
@@ -51,7 +51,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
   };
 
   void on_code_written(Gpa, uint64_t) override {}
-  void on_layout_changed() override { flush(true); }
+  void on_layout_changed() override;
   void on_code_marked(Gpa page) override;
 
   Detail& detail(Gla address, Privilege privilege) {
@@ -68,6 +68,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
 
   CpuState& cpu_;
   GuestMemory& memory_;
+  mutable TableMemory tables_;
   const unsigned physical_bits_;
   std::array<std::array<Detail, kTlbEntries>, 2> details_;
   std::vector<Slot> filled_;  ///< slots used since the last flush, so that a flush costs what it drops

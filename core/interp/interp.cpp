@@ -239,6 +239,7 @@ void Interp::visit_stats(const std::function<void(std::string_view, uint64_t)>& 
   visit("interp_careful_steps", impl_->careful_steps);
   visit("interp_interrupts", impl_->interrupts_delivered);
   visit("interp_exceptions", impl_->exceptions_delivered);
+  mmu.visit_stats(visit);
 }
 
 }  // namespace vireo::interp
