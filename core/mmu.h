@@ -4,8 +4,8 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <optional>
 #include <string_view>
@@ -34,31 +34,32 @@ struct PageFault {
   uint32_t error_code = 0;
 };
 
-/// One direct-mapped TLB entry. A *_page field equals the linear page when that access may go straight to
-/// `host`, else kNoPage (which no linear page equals). One host cache line each, so that indexing is a shift.
-struct alignas(64) TlbEntry {
-  static constexpr uint64_t kNoPage = ~uint64_t{0};
-  uint64_t read_page = kNoPage;
-  uint64_t write_page = kNoPage;  ///< only when dirty is set, the page is RAM and holds no marked code
-  uint64_t exec_page = kNoPage;
-  uint8_t* host = nullptr;  ///< host address of the page's first byte
-  uint64_t physical_page =
-      0;  ///< Gpa of the page, A20 applied; valid whenever any field above or `slow_page` matches
-  uint64_t slow_page =
-      kNoPage;          ///< translation is valid but some access needs the slow path (MMIO, code mark, clean)
-  uint32_t rights = 0;  ///< softmmu's own
-  bool global = false;
+/// What one privilege may do without the slow path, by linear page number of the low 4 GiB. 0 everywhere: the
+/// slow way. Translated code reads these tables itself: their places are part of the contract.
+struct TlbTables {
+  static constexpr uint64_t kPages = uint64_t{1} << 20;
+
+  /// Host address minus linear address of a page whose bytes may be read directly. Not 0 wherever one of the
+  /// other two is not.
+  std::array<uint64_t, kPages> read_delta;
+  /// The same number if the page may also be written directly: it is RAM, dirty, and holds no marked code.
+  std::array<uint64_t, kPages> write_delta;
+  /// Physical page number plus 1, A20 applied, of a page whose instructions may be fetched.
+  std::array<uint32_t, kPages> exec_frame;
 };
 
 class Mmu {
  public:
-  static constexpr unsigned kTlbBits = 10;
-  static constexpr unsigned kTlbEntries = 1u << kTlbBits;
+  /// Of the tables in TlbTables, which is aligned to a host page.
+  static constexpr size_t kReadDeltaOffset = 0;
+  static constexpr size_t kWriteDeltaOffset = size_t{8} << 20;
+  static constexpr size_t kExecFrameOffset = size_t{16} << 20;
 
   virtual ~Mmu() = default;
 
   /// Makes the TLB hold a translation good for `access`, walking the page tables (and setting A and D bits)
-  /// when needed; says what fault there is if it cannot. Afterwards entry() is the translation of that page.
+  /// when needed; says what fault there is if it cannot. Afterwards the tables say what of that page goes
+  /// directly; that may be nothing.
   virtual std::optional<PageFault> fill(Gla address, Access access, Privilege privilege) = 0;
 
   /// Reads or writes 1 to 16 bytes inside one page whose translation fill() has just accepted: MMIO, ROM,
@@ -82,26 +83,44 @@ class Mmu {
     static_cast<void>(visit);
   }
 
-  TlbEntry& entry(Gla address, Privilege privilege) {
-    return tlb_[static_cast<unsigned>(privilege)][(address.value / kPageSize) % kTlbEntries];
-  }
+  TlbTables& tables(Privilege privilege) { return *tables_[static_cast<unsigned>(privilege)]; }
+  const TlbTables& tables(Privilege privilege) const { return *tables_[static_cast<unsigned>(privilege)]; }
 
   /// The host address for an access of `size` bytes, or null when it must go the slow way.
-  uint8_t* fast_read(Gla address, unsigned size, Privilege privilege) {
-    const TlbEntry& e = entry(address, privilege);
-    const uint64_t offset = address.value & kPageMask;
-    return e.read_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset
-                                                                                     : nullptr;
+  uint8_t* fast_read(Gla address, unsigned size, Privilege privilege) const {
+    return direct(tables(privilege).read_delta, address, size);
   }
-  uint8_t* fast_write(Gla address, unsigned size, Privilege privilege) {
-    const TlbEntry& e = entry(address, privilege);
-    const uint64_t offset = address.value & kPageMask;
-    return e.write_page == (address.value & ~kPageMask) && offset + size <= kPageSize ? e.host + offset
-                                                                                      : nullptr;
+  /// Good for reading, too.
+  uint8_t* fast_write(Gla address, unsigned size, Privilege privilege) const {
+    return direct(tables(privilege).write_delta, address, size);
+  }
+
+  /// TlbTables::exec_frame of the page of `address`; 0 from 4 GiB up.
+  uint32_t exec_frame(Gla address, Privilege privilege) const {
+    const uint64_t page = address.value / kPageSize;
+    return page < TlbTables::kPages ? tables(privilege).exec_frame[page] : 0;
+  }
+  /// The bytes at `address`, to the end of its page. Only where exec_frame() is not 0.
+  const uint8_t* code_bytes(Gla address, Privilege privilege) const {
+    return reinterpret_cast<const uint8_t*>(address.value +
+                                            tables(privilege).read_delta[address.value / kPageSize]);
   }
 
  protected:
-  std::array<std::array<TlbEntry, kTlbEntries>, 2> tlb_{};
+  /// The implementation owns the tables and sets these when it is made.
+  std::array<TlbTables*, 2> tables_{};
+
+ private:
+  static uint8_t* direct(const std::array<uint64_t, TlbTables::kPages>& deltas, Gla address, unsigned size) {
+    const uint64_t page = address.value / kPageSize;
+    if (page >= TlbTables::kPages || address.page_offset() + size > kPageSize) return nullptr;
+    const uint64_t delta = deltas[page];
+    return delta != 0 ? reinterpret_cast<uint8_t*>(address.value + delta) : nullptr;
+  }
 };
+
+static_assert(offsetof(TlbTables, read_delta) == Mmu::kReadDeltaOffset);
+static_assert(offsetof(TlbTables, write_delta) == Mmu::kWriteDeltaOffset);
+static_assert(offsetof(TlbTables, exec_frame) == Mmu::kExecFrameOffset);
 
 }  // namespace vireo

@@ -9,19 +9,14 @@
 
 namespace vireo {
 
-namespace {
-
-constexpr uint64_t kLargeRegionBytes = uint64_t{1} << 22;
-
-size_t large_region(uint64_t linear) {
-  return (linear / kLargeRegionBytes) % 1024;
-}
-
-}  // namespace
-
 SoftMmu::SoftMmu(CpuState& cpu, GuestMemory& memory, unsigned physical_bits)
-    : cpu_(cpu), memory_(memory), tables_(memory), physical_bits_(physical_bits), controls_(controls()) {
-  filled_.reserve(2 * kTlbEntries);
+    : cpu_(cpu),
+      memory_(memory),
+      table_memory_(memory),
+      physical_bits_(physical_bits),
+      controls_(controls()) {
+  for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser})
+    tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(privilege);
   memory_.add_listener(*this);
 }
 
@@ -35,62 +30,32 @@ SoftMmu::Controls SoftMmu::controls() const {
 }
 
 std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege privilege) {
-  const uint64_t linear_page = address.value & ~kPageMask;
-  TlbEntry& cached = entry(address, privilege);
-  if (cached.slow_page == linear_page) {
-    const Detail& d = detail(address, privilege);
+  ++fills_;
+  if (const SoftTlb::Entry* cached = tlb_.find(address, privilege)) {
     // A cached translation that does not permit the access, or a first write, makes the processor look at the
     // page tables again.
-    if (d.translation.permits(access, privilege, write_protect()) &&
-        (access != Access::kWrite || d.translation.dirty)) {
-      publish(cached, d, privilege, linear_page);
+    if (cached->translation.permits(access, privilege, write_protect()) &&
+        (access != Access::kWrite || cached->translation.dirty)) {
+      tlb_.publish(*cached, write_protect());
       return std::nullopt;
     }
   }
 
   ++walks_;
-  PageWalk walk(cpu_, tables_, physical_bits_, address);
+  PageWalk walk(cpu_, table_memory_, physical_bits_, address);
   if (!walk.mapped()) return page_fault(address, access, privilege, walk.fault_bits());
   if (!walk.translation().permits(access, privilege, write_protect())) {
     return page_fault(address, access, privilege, pf::kPresent);
   }
-  walk.set_accessed(tables_, access == Access::kWrite);
-  install(address, privilege, walk.translation());
-  return std::nullopt;
-}
-
-void SoftMmu::install(Gla address, Privilege privilege, const Translation& translation) {
-  TlbEntry& e = entry(address, privilege);
-  Detail& d = detail(address, privilege);
-  if (!d.listed) {
-    d.listed = true;
-    filled_.push_back(
-        {static_cast<uint8_t>(privilege), static_cast<uint16_t>((address.value / kPageSize) % kTlbEntries)});
+  walk.set_accessed(table_memory_, access == Access::kWrite);
+  if (tlb_.full()) {
+    ++overflows_;
+    tlb_.flush(true);
   }
-  const uint64_t linear_page = address.value & ~kPageMask;
-  if (translation.page_size > kPageSize) large_regions_.set(large_region(linear_page));
-  if (translation.page_size > kLargeRegionBytes) large_regions_.set();
-  d.backing = memory_.page(translation.page);
-  d.translation = translation;
-  e.physical_page = translation.page.value & memory_.a20_mask();
-  e.host = d.backing.read != nullptr ? d.backing.read : d.backing.write;
-  e.global = translation.global;
-  e.slow_page = linear_page;
-  publish(e, d, privilege, linear_page);
-}
-
-void SoftMmu::publish(TlbEntry& e, const Detail& d, Privilege privilege, uint64_t linear_page) const {
-  const auto field = [&](Access access, bool direct) {
-    return direct && d.translation.permits(access, privilege, write_protect()) ? linear_page
-                                                                               : TlbEntry::kNoPage;
-  };
-  const GuestMemory::Page& backing = d.backing;
-  e.read_page = field(Access::kRead, backing.read != nullptr);
-  e.exec_page = field(Access::kExecute, backing.read != nullptr);
-  // Shadowed ROM may be read in one place and written in another: only one of them is `host`.
-  const bool writable = backing.write != nullptr && backing.write == e.host &&
-                        (backing.code_mark == nullptr || *backing.code_mark == 0) && d.translation.dirty;
-  e.write_page = field(Access::kWrite, writable);
+  Translation translation = walk.translation();
+  translation.page.value &= memory_.a20_mask();
+  tlb_.publish(tlb_.add(address, privilege, translation, memory_.page(translation.page)), write_protect());
+  return std::nullopt;
 }
 
 PageFault SoftMmu::page_fault(Gla address, Access access, Privilege privilege, uint32_t cause) {
@@ -100,7 +65,7 @@ PageFault SoftMmu::page_fault(Gla address, Access access, Privilege privilege, u
   if (access == Access::kExecute && (cpu_.cr4 & cr4::kPae) && (cpu_.msr.efer & efer::kNxe))
     code |= pf::kFetch;
   // The fault itself drops cached translations of the page (SDM 3A 4.10.4.1).
-  drop_page(address.value & ~kPageMask);
+  tlb_.drop_page(address);
   ++faults_;
   trace(LogCategory::kMmu, "page fault at {:#x}, error code {:#x}", address.value, code);
   return {address, code};
@@ -108,18 +73,20 @@ PageFault SoftMmu::page_fault(Gla address, Access access, Privilege privilege, u
 
 void SoftMmu::read_slow(Gla address, Privilege privilege, void* out, unsigned size) {
   auto* bytes = static_cast<uint8_t*>(out);
-  // An MMIO access in between may have changed the layout and with it dropped the entry.
-  if (entry(address, privilege).slow_page != (address.value & ~kPageMask) &&
-      fill(address, Access::kRead, privilege)) {
-    std::memset(bytes, 0xff, size);
+  // An access in between, to the other page of an operand, may have dropped the entry.
+  const SoftTlb::Entry* entry = tlb_.find(address, privilege);
+  if (entry == nullptr) {
+    if (fill(address, Access::kRead, privilege)) {
+      std::memset(bytes, 0xff, size);
+      return;
+    }
+    entry = tlb_.find(address, privilege);
+  }
+  if (entry->read != nullptr) {
+    std::memcpy(bytes, entry->read + address.page_offset(), size);
     return;
   }
-  const Detail& d = detail(address, privilege);
-  if (d.backing.read != nullptr) {
-    std::memcpy(bytes, d.backing.read + address.page_offset(), size);
-    return;
-  }
-  Gpa physical = d.translation.page + address.page_offset();
+  Gpa physical = entry->translation.page + address.page_offset();
   while (size > 0) {
     const unsigned part = std::bit_floor(std::min(size, 8u));
     const uint64_t value = memory_.read_mmio(physical, part);
@@ -132,15 +99,15 @@ void SoftMmu::read_slow(Gla address, Privilege privilege, void* out, unsigned si
 
 void SoftMmu::write_slow(Gla address, Privilege privilege, const void* data, unsigned size) {
   const auto* bytes = static_cast<const uint8_t*>(data);
-  if (entry(address, privilege).slow_page != (address.value & ~kPageMask) &&
-      fill(address, Access::kWrite, privilege)) {
-    return;
+  const SoftTlb::Entry* entry = tlb_.find(address, privilege);
+  if (entry == nullptr) {
+    if (fill(address, Access::kWrite, privilege)) return;
+    entry = tlb_.find(address, privilege);
   }
-  const Detail& d = detail(address, privilege);
-  Gpa physical = d.translation.page + address.page_offset();
-  if (d.backing.write != nullptr) {
-    std::memcpy(d.backing.write + address.page_offset(), bytes, size);
-    if (d.backing.code_mark != nullptr && *d.backing.code_mark != 0) memory_.code_written(physical, size);
+  Gpa physical = entry->translation.page + address.page_offset();
+  if (entry->write != nullptr) {
+    std::memcpy(entry->write + address.page_offset(), bytes, size);
+    if (*entry->code_mark != 0) memory_.code_written(physical, size);
     return;
   }
   while (size > 0) {
@@ -155,41 +122,19 @@ void SoftMmu::write_slow(Gla address, Privilege privilege, const void* data, uns
 }
 
 std::optional<Gpa> SoftMmu::probe(Gla address) const {
-  const PageWalk walk(cpu_, tables_, physical_bits_, address);
+  const PageWalk walk(cpu_, table_memory_, physical_bits_, address);
   if (!walk.mapped()) return std::nullopt;
   return walk.translation().page + address.page_offset();
 }
 
-void SoftMmu::drop_page(uint64_t linear_page) {
-  if (large_regions_.test(large_region(linear_page))) {
-    for (Slot slot : filled_) {
-      TlbEntry& e = tlb_[slot.privilege][slot.index];
-      const uint64_t page_size = details_[slot.privilege][slot.index].translation.page_size;
-      if (((e.slow_page ^ linear_page) & ~(page_size - 1)) == 0) e = TlbEntry{};
-    }
-    return;
-  }
-  for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
-    TlbEntry& e = entry({linear_page}, privilege);
-    if (e.slow_page == linear_page) e = TlbEntry{};
-  }
-}
-
 void SoftMmu::invalidate_page(Gla address) {
   ++invalidations_;
-  drop_page(address.value & ~kPageMask);
+  tlb_.drop_page(address);
 }
 
 void SoftMmu::flush(bool global_too) {
   ++flushes_;
-  std::erase_if(filled_, [&](Slot slot) {
-    TlbEntry& e = tlb_[slot.privilege][slot.index];
-    if (!global_too && e.global) return false;
-    e = TlbEntry{};
-    details_[slot.privilege][slot.index].listed = false;
-    return true;
-  });
-  if (filled_.empty()) large_regions_.reset();
+  tlb_.flush(global_too);
 }
 
 void SoftMmu::control_registers_changed() {
@@ -203,29 +148,21 @@ void SoftMmu::control_registers_changed() {
     return;
   }
   // CR0.WP is not part of a cached translation: the rights are judged anew at each access.
-  for (Slot slot : filled_) {
-    TlbEntry& e = tlb_[slot.privilege][slot.index];
-    if (e.slow_page == TlbEntry::kNoPage) continue;
-    publish(e, details_[slot.privilege][slot.index], static_cast<Privilege>(slot.privilege), e.slow_page);
-  }
+  tlb_.publish_all(write_protect());
 }
 
 void SoftMmu::on_layout_changed() {
-  tables_.forget();
+  table_memory_.forget();
   flush(true);
 }
 
-void SoftMmu::on_code_marked(Gpa page) {
-  for (Slot slot : filled_) {
-    TlbEntry& e = tlb_[slot.privilege][slot.index];
-    if (e.physical_page == page.value) e.write_page = TlbEntry::kNoPage;
-  }
-}
-
 void SoftMmu::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  visit("tlb_entries", tlb_.size());
+  visit("tlb_fills", fills_);
   visit("tlb_walks", walks_);
   visit("tlb_faults", faults_);
   visit("tlb_flushes", flushes_);
+  visit("tlb_overflows", overflows_);
   visit("tlb_invalidations", invalidations_);
 }
 

@@ -34,8 +34,9 @@ struct BlockMode {
 };
 
 struct Block {
-  /// No physical address: what `physical` of a dropped block is.
-  static constexpr uint64_t kDead = ~uint64_t{0};
+  /// What `physical` of a dropped block is: no physical address, nor anything in the page at the very top,
+  /// the page that code without a translation is looked up in.
+  static constexpr uint64_t kDead = uint64_t{1} << 63;
 
   uint64_t physical = kDead;  ///< of the first byte, A20 applied
   uint64_t second_page = 0;   ///< physical page of the bytes beyond the first page, if `crosses`

@@ -47,7 +47,7 @@ bool ends_block(Mnemonic mnemonic) {
 }  // namespace
 
 void Interp::Impl::fill_for_fetch(uint64_t linear) {
-  if (in.mmu.entry({linear}, in.privilege_).exec_page == (linear & ~kPageMask)) return;
+  if (in.mmu.exec_frame({linear}, in.privilege_) != 0) return;
   if (auto fault = in.mmu.fill({linear}, Access::kExecute, in.privilege_)) {
     throw Fault{14, true, fault->error_code, fault->address.value};
   }
@@ -58,31 +58,27 @@ Block* Interp::Impl::find_block_slow(uint64_t linear, BlockMode wanted) {
   const uint64_t limit = cpu.segment(SegReg::kCs).limit;
   if (cpu.rip > limit) throw_gp(0);
   fill_for_fetch(linear);
-  const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
-  if (e.exec_page != (linear & ~kPageMask)) return build(linear, wanted, false);
+  const uint64_t page = fetch_page(linear);
+  if (page == kNoPage) return build_from_bytes(linear, wanted, false);
 
-  Block* b = cache.find(e.physical_page | (linear & kPageMask), wanted);
-  if (b == nullptr) b = build(linear, wanted, true);
+  Block* b = cache.find(page | (linear & kPageMask), wanted);
+  if (b == nullptr) b = build(linear, wanted);
   if (b == &scratch) return b;
-  if (cpu.rip + b->bytes - 1 > limit) return build(linear, wanted, false);
+  if (cpu.rip + b->bytes - 1 > limit) return build_from_bytes(linear, wanted, false);
   if (b->crosses) {
     const uint64_t second = ((linear & ~kPageMask) + kPageSize) & in.linear_mask_;
     fill_for_fetch(second);
-    const TlbEntry& e2 = in.mmu.entry({second}, in.privilege_);
-    if (e2.exec_page != second || e2.physical_page != b->second_page) return build(linear, wanted, false);
-    return b;
+    return fetch_page(second) == b->second_page ? b : build_from_bytes(linear, wanted, false);
   }
   jumps[jump_slot(linear)] = {linear, b};
   return b;
 }
 
-Block* Interp::Impl::build(uint64_t linear, BlockMode wanted, bool cacheable) {
-  const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
+Block* Interp::Impl::build(uint64_t linear, BlockMode wanted) {
   const uint64_t offset = linear & kPageMask;
   const uint64_t within_limit = cpu.segment(SegReg::kCs).limit - cpu.rip + 1;
-  if (!cacheable || e.exec_page != (linear & ~kPageMask)) return build_from_bytes(linear, wanted, false);
-
-  const std::span<const uint8_t> bytes{e.host + offset, std::min(kPageSize - offset, within_limit)};
+  const std::span<const uint8_t> bytes{in.mmu.code_bytes({linear}, in.privilege_),
+                                       std::min(kPageSize - offset, within_limit)};
   const size_t max_insns = wanted.single() ? 1 : kMaxBlockInsns;
   building.clear();
   uint32_t used = 0;
@@ -100,7 +96,7 @@ Block* Interp::Impl::build(uint64_t linear, BlockMode wanted, bool cacheable) {
     if (ends_block(decoded.insn.mnemonic)) break;
   }
   cache.make_room();
-  return cache.add(e.physical_page | offset, wanted, building, used, false, 0);
+  return cache.add(fetch_page(linear) | offset, wanted, building, used, false, 0);
 }
 
 Block* Interp::Impl::build_from_bytes(uint64_t linear, BlockMode wanted, bool cacheable) {
@@ -123,13 +119,11 @@ Block* Interp::Impl::build_from_bytes(uint64_t linear, BlockMode wanted, bool ca
   if (status != DecodeStatus::kOk) throw_undecodable(status);
   decoded.handler = bind_handler(decoded.insn, in.context.model);
 
-  const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
-  const TlbEntry& e2 = in.mmu.entry({second}, in.privilege_);
-  if (cacheable && crosses && e.exec_page == (linear & ~kPageMask) && e2.exec_page == second) {
+  const uint64_t page = fetch_page(linear), second_page = fetch_page(second);
+  if (cacheable && crosses && page != kNoPage && second_page != kNoPage) {
     building.assign(1, decoded);
     cache.make_room();
-    return cache.add(e.physical_page | (linear & kPageMask), wanted, building, decoded.insn.length, true,
-                     e2.physical_page);
+    return cache.add(page | (linear & kPageMask), wanted, building, decoded.insn.length, true, second_page);
   }
   scratch_insn = decoded;
   scratch = Block{};

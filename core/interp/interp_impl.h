@@ -31,19 +31,25 @@ struct Interp::Impl {
     const Jump& jump = jumps[jump_slot(linear)];
     if (jump.linear == linear) [[likely]] {
       Block* b = jump.block;
-      const TlbEntry& e = in.mmu.entry({linear}, in.privilege_);
-      if (e.exec_page == (linear & ~kPageMask) && b->physical == (e.physical_page | (linear & kPageMask)) &&
-          b->mode == wanted && !b->crosses && rip + b->bytes - 1 <= cs.limit) [[likely]] {
+      if (b->physical == (fetch_page(linear) | (linear & kPageMask)) && b->mode == wanted && !b->crosses &&
+          rip + b->bytes - 1 <= cs.limit) [[likely]] {
         return b;
       }
     }
     return find_block_slow(linear, wanted);
   }
   Block* find_block_slow(uint64_t linear, BlockMode mode);
-  /// Decodes at `linear`, whose translation is in the TLB.
-  Block* build(uint64_t linear, BlockMode mode, bool cacheable);
+  /// Decodes at `linear`, which can be fetched directly; into the cache.
+  Block* build(uint64_t linear, BlockMode mode);
+  /// One instruction at `linear`, which fill_for_fetch() has accepted; if it need not or cannot be cached,
+  /// into `scratch`.
   Block* build_from_bytes(uint64_t linear, BlockMode mode, bool cacheable);
   void fill_for_fetch(uint64_t linear);
+  /// Physical page that instructions at `linear` come from, or kNoPage if they can't be read directly.
+  uint64_t fetch_page(uint64_t linear) const {
+    return (uint64_t{in.mmu.exec_frame({linear}, in.privilege_)} - 1) * kPageSize;
+  }
+  static constexpr uint64_t kNoPage = ~kPageMask;
 
   // --- execution (interp.cpp)
   // -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string_view>
 
 namespace vireo {
 namespace {
@@ -80,7 +81,20 @@ class SoftMmuTest : public testing::Test {
   }
   int user(uint64_t address, Access access) { return code(address, access, Privilege::kUser); }
   int system(uint64_t address, Access access) { return code(address, access, Privilege::kSupervisor); }
-  uint64_t physical(uint64_t address) { return mmu->entry({address}, Privilege::kSupervisor).physical_page; }
+  /// Physical page that the TLB has for instruction fetches.
+  uint64_t physical(uint64_t address, Privilege privilege = Privilege::kSupervisor) {
+    return (uint64_t{mmu->exec_frame({address}, privilege)} - 1) * kPageSize;
+  }
+  bool readable(uint64_t address, Privilege privilege = Privilege::kSupervisor) {
+    return mmu->fast_read({address}, 1, privilege) != nullptr;
+  }
+  uint64_t counter(std::string_view name) {
+    uint64_t found = ~uint64_t{0};
+    mmu->visit_stats([&](std::string_view n, uint64_t value) {
+      if (n == name) found = value;
+    });
+    return found;
+  }
 
   CpuState cpu;
   std::unique_ptr<GuestMemory> memory;
@@ -164,7 +178,7 @@ TEST_F(SoftMmuTest, AddedRightsNeedNoInvalidation) {
   ASSERT_EQ(user(0x1000, Access::kRead), -1);
   set(kTable, 1, 0x9000 | kP | kU | kW);
   EXPECT_EQ(user(0x1000, Access::kWrite), -1);
-  EXPECT_EQ(mmu->entry({0x1000}, Privilege::kUser).physical_page, 0x9000u);
+  EXPECT_EQ(physical(0x1000, Privilege::kUser), 0x9000u);
 }
 
 TEST_F(SoftMmuTest, PageFaultDropsTheCachedTranslation) {
@@ -207,7 +221,8 @@ TEST_F(SoftMmuTest, LargePagesAndPse36) {
   EXPECT_EQ(get(kDirectory, 1) & (kA | kD), kA | kD);
   set(kDirectory, 2, 0x0001e000 | kPs | kP);  // address bits 32 to 35
   EXPECT_EQ(system(0x800000, Access::kRead), -1);
-  EXPECT_EQ(physical(0x800000), 0xf'0000'0000u);
+  EXPECT_EQ(mmu->probe({0x800000})->value, 0xf'0000'0000u);
+  EXPECT_EQ(mmu->exec_frame({0x800000}, Privilege::kSupervisor), 0u) << "nothing is there";
   set(kDirectory, 3, 0x00020000 | kPs | kP);
   EXPECT_EQ(system(0xc00000, Access::kRead), 9) << "bit 17 is reserved with 36 address bits";
 }
@@ -228,6 +243,34 @@ TEST_F(SoftMmuTest, InvlpgInALargePageDropsAllOfIt) {
   mmu->invalidate_page({0x555000});
   EXPECT_EQ(mmu->fast_read({0x400000}, 1, Privilege::kSupervisor), nullptr);
   EXPECT_EQ(mmu->fast_read({0x7ff000}, 1, Privilege::kSupervisor), nullptr);
+}
+
+TEST_F(SoftMmuTest, InvlpgSparesTheNeighboursOfALargePage) {
+  enable_paging(cr4::kPse);
+  set(kDirectory, 1, 0x800000 | kPs | kP | kW | kU);
+  set(kTable, 1, 0x5000 | kP | kW);
+  ASSERT_EQ(system(0x1000, Access::kRead), -1);
+  ASSERT_EQ(system(0x400000, Access::kRead), -1);
+  ASSERT_EQ(user(0x401000, Access::kRead), -1);
+  mmu->invalidate_page({0x2000});
+  EXPECT_TRUE(readable(0x1000));
+  EXPECT_TRUE(readable(0x400000));
+  mmu->invalidate_page({0x7ff000});
+  EXPECT_TRUE(readable(0x1000));
+  EXPECT_FALSE(readable(0x400000));
+  EXPECT_FALSE(readable(0x401000, Privilege::kUser));
+  EXPECT_EQ(counter("tlb_entries"), 1u);
+}
+
+TEST_F(SoftMmuTest, InvlpgInATwoMiBPageSparesTheOtherHalf) {
+  enable_pae(cr4::kPge);
+  set64(kDirectory, 2, 0x800000 | kPs | kP | kG);
+  set64(kDirectory, 3, 0xa00000 | kPs | kP | kG);
+  ASSERT_EQ(system(0x4ff000, Access::kRead), -1);
+  ASSERT_EQ(system(0x6ff000, Access::kRead), -1);
+  mmu->invalidate_page({0x600000});
+  EXPECT_TRUE(readable(0x4ff000));
+  EXPECT_FALSE(readable(0x6ff000));
 }
 
 TEST_F(SoftMmuTest, PaeWithExecuteDisable) {
@@ -273,6 +316,106 @@ TEST_F(SoftMmuTest, CodeMarksSendWritesTheSlowWay) {
   ASSERT_EQ(system(0x5000, Access::kWrite), -1);
   EXPECT_NE(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
   memory->remove_listener(watcher);
+}
+
+TEST_F(SoftMmuTest, CodeMarksReachEveryLinearPageOfTheFrame) {
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW | kU);
+  set(kTable, 2, 0x5000 | kP | kW | kU);
+  set(kTable, 3, 0x6000 | kP | kW);
+  ASSERT_EQ(user(0x1000, Access::kWrite), -1);
+  ASSERT_EQ(system(0x2000, Access::kWrite), -1);
+  ASSERT_EQ(system(0x3000, Access::kWrite), -1);
+  memory->mark_code({0x5000});
+  EXPECT_EQ(mmu->fast_write({0x1000}, 1, Privilege::kUser), nullptr);
+  EXPECT_EQ(mmu->fast_write({0x2000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_NE(mmu->fast_write({0x3000}, 1, Privilege::kSupervisor), nullptr);
+  EXPECT_EQ(mmu->code_bytes({0x2004}, Privilege::kSupervisor), memory->ram().data() + 0x5004);
+}
+
+TEST_F(SoftMmuTest, WriteOnlyShadowIsNotDirect) {
+  memory->set_shadow({0xc0000}, 0x1000, GuestMemory::Shadow::kWriteRam);
+  memory->unmap({0});
+  ASSERT_EQ(system(0xc0000, Access::kWrite), -1);
+  EXPECT_EQ(mmu->fast_write({0xc0000}, 1, Privilege::kSupervisor), nullptr);
+  const uint8_t value = 0x5a;
+  mmu->write_slow({0xc0000}, Privilege::kSupervisor, &value, 1);
+  EXPECT_EQ(memory->ram()[0xc0000], 0x5a);
+  EXPECT_FALSE(readable(0xc0000)) << "reads go elsewhere";
+}
+
+TEST_F(SoftMmuTest, LinearAddressesFrom4GiBGoTheSlowWay) {
+  // PML4, PDPT, directory, table: linear 0xffff'8000'0000'0000 up; a 1-GiB page in the next PDPT entry.
+  constexpr uint64_t kPml4 = 0x4000, kHigh = 0xffff'8000'0000'0000, kGiB = uint64_t{1} << 30;
+  set64(kPml4, 256, kPdpt | kP | kW);
+  set64(kPdpt, 0, kDirectory | kP | kW);
+  set64(kPdpt, 1, 0 | kPs | kP | kW);
+  set64(kDirectory, 0, kTable | kP | kW);
+  set64(kTable, 1, 0x5000 | kP | kW | kD);
+  cpu.cr3 = kPml4;
+  cpu.cr4 = cr4::kPae;
+  cpu.cr0 |= cr0::kPe | cr0::kPg;
+  cpu.msr.efer = efer::kLme | efer::kLma;
+  mmu->control_registers_changed();
+  ASSERT_EQ(system(kHigh + 0x1000, Access::kWrite), -1);
+  EXPECT_FALSE(readable(kHigh + 0x1000));
+  EXPECT_EQ(mmu->exec_frame({kHigh + 0x1000}, Privilege::kSupervisor), 0u);
+  const uint32_t value = 0x11223344;
+  mmu->write_slow({kHigh + 0x1010}, Privilege::kSupervisor, &value, 4);
+  uint32_t back = 0;
+  mmu->read_slow({kHigh + 0x1010}, Privilege::kSupervisor, &back, 4);
+  EXPECT_EQ(back, value);
+  EXPECT_EQ(memory->read_value<uint32_t>({0x5010}), value);
+
+  set64(kTable, 1, 0);
+  EXPECT_EQ(system(kHigh + 0x1000, Access::kRead), -1) << "cached";
+  mmu->invalidate_page({kHigh + 0x1000});
+  EXPECT_EQ(system(kHigh + 0x1000, Access::kRead), 0);
+
+  ASSERT_EQ(system(kHigh + kGiB, Access::kRead), -1);
+  ASSERT_EQ(system(kHigh + kGiB + 0x7ff000, Access::kRead), -1);
+  EXPECT_EQ(counter("tlb_entries"), 2u);
+  mmu->invalidate_page({kHigh + kGiB + 0x123000});
+  EXPECT_EQ(counter("tlb_entries"), 0u);
+}
+
+TEST_F(SoftMmuTest, TheBoundFlushesEverythingGlobalPagesToo) {
+  enable_paging(cr4::kPse | cr4::kPge);
+  // 4-MiB pages, all of the same memory; the first is global.
+  for (unsigned i = 1; i < 1024; ++i) set(kDirectory, i, 0x400000 | kPs | kP | kW | (i == 1 ? kG : 0));
+  constexpr uint64_t kBound = 64 * 1024;
+  for (uint64_t i = 0; i < kBound; ++i) ASSERT_EQ(system(0x400000 + i * kPageSize, Access::kRead), -1);
+  EXPECT_EQ(counter("tlb_entries"), kBound);
+  EXPECT_TRUE(readable(0x400000));
+  EXPECT_EQ(system(0x400000, Access::kWrite), -1) << "replaces the clean translation";
+  EXPECT_EQ(counter("tlb_overflows"), 1u) << "whether it is there already does not matter";
+  EXPECT_EQ(counter("tlb_entries"), 1u);
+  EXPECT_TRUE(readable(0x400000));
+  EXPECT_FALSE(readable(0x401000));
+  EXPECT_EQ(system(0x401000, Access::kRead), -1);
+  EXPECT_TRUE(readable(0x400000));
+}
+
+TEST_F(SoftMmuTest, ManyFillsAndFlushesKeepTheTablesTrue) {
+  enable_paging(cr4::kPge);
+  for (unsigned i = 0; i < 1024; ++i)
+    set(kTable, i, (0x400000 + i % 64 * 0x1000) | kP | kW | (i % 3 ? 0 : kG));
+  for (unsigned round = 0; round < 4; ++round) {
+    for (unsigned i = 0; i < 1024; ++i) ASSERT_EQ(system(i * kPageSize, Access::kWrite), -1);
+    for (unsigned i = round; i < 1024; i += 7) mmu->invalidate_page({i * kPageSize});
+    for (unsigned i = 0; i < 1024; ++i) EXPECT_EQ(readable(i * kPageSize), i % 7 != round) << i;
+    mmu->flush(false);
+    uint64_t left = 0;
+    for (unsigned i = 0; i < 1024; ++i) {
+      const bool kept = i % 3 == 0 && i % 7 != round;
+      EXPECT_EQ(readable(i * kPageSize), kept) << i;
+      EXPECT_EQ(mmu->tables(Privilege::kSupervisor).exec_frame[i], kept ? 0x400 + i % 64 + 1 : 0) << i;
+      left += kept;
+    }
+    EXPECT_EQ(counter("tlb_entries"), left);
+  }
+  mmu->flush(true);
+  EXPECT_EQ(counter("tlb_entries"), 0u);
 }
 
 TEST_F(SoftMmuTest, MmioIsSplitIntoPowersOfTwo) {
