@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every C++ file is as clang-format leaves it. `format.py ROOT --fix` formats them."""
+"""Every C and C++ file is as clang-format leaves it. `format.py ROOT --fix` formats them."""
 import concurrent.futures
 import subprocess
 import sys
@@ -12,7 +12,7 @@ def formatted(root, name, fix):
 
 def main():
     root, fix = sys.argv[1], "--fix" in sys.argv
-    files = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.h", "*.cpp"], check=True,
+    files = subprocess.run(["git", "-C", root, "ls-files", "-co", "--exclude-standard", "*.h", "*.cpp", "*.c"], check=True,
                            capture_output=True, text=True).stdout.split()
     with concurrent.futures.ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda name: formatted(root, name, fix), files))

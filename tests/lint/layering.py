@@ -16,6 +16,7 @@ ALLOWED = {
     "devices/ide": ["core", "devices"],
     "devices/vga": ["core", "devices"],
     "bios": ["core"],
+    "bench/guest": [],
     "core/machine": ["core", "core/isa", "core/interp", "softmmu", "devices", "devices/ide",
                      "devices/vga", "bios"],
     "frontend-headless": ["core", "core/isa", "core/machine", "devices/backends"],

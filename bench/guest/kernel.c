@@ -1,0 +1,106 @@
+// Rows that are mostly the kernel's work: getppid, pipe, fork, exec, pages.
+#include "bench/guest/bench.h"
+#include "bench/guest/sys.h"
+
+uint32_t run_getppid(uint32_t units) {
+  int32_t differences = 0;
+  const int32_t parent = syscall0(kSysGetppid);
+  for (uint32_t i = 0; i < units; i++) differences += syscall0(kSysGetppid) - parent;
+  return (uint32_t)differences;
+}
+
+uint32_t run_int80(uint32_t units) {
+  int32_t differences = 0;
+  const int32_t parent = syscall0(kSysGetppid);
+  for (uint32_t i = 0; i < units; i++) {
+    int32_t result;
+    __asm__ volatile("int $0x80" : "=a"(result) : "a"(kSysGetppid) : "memory", "cc");
+    differences += result - parent;
+  }
+  return (uint32_t)differences;
+}
+
+static void reap(int32_t child) {
+  int32_t status = -1;
+  if (syscall3(kSysWaitpid, (uint32_t)child, word(&status), 0) != child || status != 0) fail("child", status);
+}
+
+/// fork() that does not return with an error.
+static int32_t fork_child(void) {
+  const int32_t child = syscall0(kSysFork);
+  if (child < 0) fail("fork", child);
+  return child;
+}
+
+uint32_t run_pipe(uint32_t units) {
+  int32_t there[2], back[2];
+  if (syscall1(kSysPipe, word(there)) < 0 || syscall1(kSysPipe, word(back)) < 0) fail("pipe", 0);
+  const int32_t child = fork_child();
+  uint8_t byte = 0;
+  if (child == 0) {
+    for (uint32_t i = 0; i < units; i++) {
+      if (syscall3(kSysRead, (uint32_t)there[0], word(&byte), 1) != 1) break;
+      byte++;
+      if (syscall3(kSysWrite, (uint32_t)back[1], word(&byte), 1) != 1) break;
+    }
+    syscall1(kSysExit, 0);
+  }
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < units; i++) {
+    if (syscall3(kSysWrite, (uint32_t)there[1], word(&byte), 1) != 1) fail("pipe write", 0);
+    if (syscall3(kSysRead, (uint32_t)back[0], word(&byte), 1) != 1) fail("pipe read", 0);
+    sum += byte;
+  }
+  reap(child);
+  for (int end = 0; end < 2; end++) {
+    syscall1(kSysClose, (uint32_t)there[end]);
+    syscall1(kSysClose, (uint32_t)back[end]);
+  }
+  return sum;
+}
+
+// A process of the size of a small program: 256 KiB written before the fork, 16 KiB of it again by the child.
+enum { kParentBytes = 256 * 1024, kChildBytes = 16 * 1024, kPage = 4096 };
+static uint8_t parent_pages[kParentBytes] __attribute__((aligned(4096)));
+
+void setup_fork(void) {
+  for (uint32_t i = 0; i < kParentBytes; i += kPage) parent_pages[i] = 1;
+}
+
+uint32_t run_fork(uint32_t units) {
+  for (uint32_t unit = 0; unit < units; unit++) {
+    const int32_t child = fork_child();
+    if (child == 0) {
+      for (uint32_t i = 0; i < kChildBytes; i += kPage) parent_pages[i]++;
+      syscall1(kSysExit, parent_pages[0] - 2u);
+    }
+    reap(child);
+  }
+  return parent_pages[0];
+}
+
+uint32_t run_exec(uint32_t units) {
+  char* arguments[] = {program_path, "true", 0};
+  char* environment[] = {0};
+  for (uint32_t unit = 0; unit < units; unit++) {
+    const int32_t child = fork_child();
+    if (child == 0) {
+      syscall3(kSysExecve, word(program_path), word(arguments), word(environment));
+      syscall1(kSysExit, 127);
+    }
+    reap(child);
+  }
+  return units;
+}
+
+uint32_t run_pages(uint32_t units) {
+  enum { kBytes = 16 << 20 };
+  uint32_t sum = 0;
+  for (uint32_t unit = 0; unit < units; unit++) {
+    uint8_t* memory = map_memory(kBytes, 0);
+    for (uint32_t i = 0; i < kBytes; i += kPage) memory[i] = (uint8_t)(memory[i] + unit + 1);
+    for (uint32_t i = 0; i < kBytes; i += kPage * 64) sum += memory[i];
+    unmap_memory(memory, kBytes);
+  }
+  return sum;
+}

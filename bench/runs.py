@@ -1,0 +1,253 @@
+"""Runs vireo-bench-guest natively, in a guest of QEMU and in a guest of Vireo, and reads what it prints."""
+
+import dataclasses
+import os
+import pathlib
+import re
+import selectors
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/system"))
+
+QEMU = "qemu-system-i386"
+# Both offer SSE2 and more: an Intel Core 2 in 32-bit mode.
+QEMU_CPU = "core2duo"
+VIREO_CPU = "core2duo-32"
+MEMORY_MIB = "256"
+CONSOLE = "console=ttyS0 panic=-1"
+# The kernel's tests of its own ciphers take longer than the benchmarks, and its messages go through the timed serial line.
+BENCH_APPEND = CONSOLE + " quiet cryptomgr.notests"
+POWERED_OFF = "reboot: Power down"
+
+
+class Missing(Exception):
+    """Something that the comparison needs is not there; says what to do."""
+
+
+@dataclasses.dataclass
+class Output:
+    """What one process of the guest program printed."""
+    times: dict = dataclasses.field(default_factory=dict)   # row -> nanoseconds of each repetition
+    checks: dict = dataclasses.field(default_factory=dict)  # row -> results of its work, a set with one member if all is well
+    clocks: list = dataclasses.field(default_factory=list)  # (guest ns, host ns) at the start and at the end
+    row: str = ""                                           # the row begun last
+    done: bool = False
+    failure: str = ""                                       # the guest program's own words
+
+    def read_line(self, line, host_ns):
+        words = line.split()
+        if len(words) == 4 and words[0] == "BENCH" and words[2].isdigit() and words[3].isdigit():
+            self.times.setdefault(words[1], []).append(int(words[2]))
+            self.checks.setdefault(words[1], set()).add(int(words[3]))
+        elif len(words) == 2 and words[0] == "ROW":
+            self.row = words[1]
+        elif len(words) == 2 and words[0] == "CLOCK" and words[1].isdigit():
+            self.clocks.append((int(words[1]), host_ns))
+        elif words[:1] == ["FAIL"]:
+            self.failure = line.strip()
+        elif "Kernel panic" in line:
+            self.failure = line.strip()
+        elif words == ["DONE"]:
+            self.done = True
+
+    def clock_rate(self):
+        """Guest seconds per host second, or nothing for a run too short to tell."""
+        if len(self.clocks) != 2:
+            return None
+        (guest_start, host_start), (guest_end, host_end) = self.clocks
+        return (guest_end - guest_start) / (host_end - host_start) if host_end - host_start > 3e9 else None
+
+
+@dataclasses.dataclass
+class Ending:
+    status: int            # of the process
+    seconds: float         # wall time from its start to its end
+    text: str              # its last output, both streams
+    silent: bool = False   # ended because it printed nothing for too long
+
+
+def run_process(command, silence_s, on_line):
+    """Runs `command`, gives each line of its standard output to on_line(line, host ns); ends it if it is silent."""
+    command = [str(word) for word in command]
+    with tempfile.TemporaryFile() as complaints:
+        started = time.monotonic()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
+        silent = False
+        kept = pending = ""
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(process.stdout, selectors.EVENT_READ)
+                while True:
+                    if not selector.select(silence_s):
+                        silent = True
+                        break
+                    chunk = os.read(process.stdout.fileno(), 65536)
+                    now_ns = time.monotonic_ns()
+                    if not chunk:
+                        break
+                    pending += chunk.decode(errors="replace").replace("\r", "")
+                    *lines, pending = pending.split("\n")
+                    for line in lines:
+                        on_line(line, now_ns)
+                        kept = (kept + line + "\n")[-4000:]
+            if not silent:
+                try:
+                    process.wait(silence_s)
+                except subprocess.TimeoutExpired:
+                    silent = True
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            process.stdout.close()
+        seconds = time.monotonic() - started
+        complaints.seek(0)
+        text = kept + pending + "\n" + complaints.read().decode(errors="replace")[-2000:]
+    return Ending(process.returncode, seconds, text.strip(), silent)
+
+
+class Native:
+    name = "native"
+
+    def __init__(self, guest):
+        self.guest = guest
+
+    def bench_command(self, words):
+        return [self.guest, *words]
+
+
+class Emulator:
+    """Starts the kernel with the guest program as its first process."""
+
+    def __init__(self, name, kernel, initrd, append, extra):
+        self.name, self.kernel, self.initrd, self.append, self.extra = name, kernel, initrd, append, extra
+
+    def bench_command(self, words):
+        return self.command(f"{BENCH_APPEND} {self.append} -- {' '.join(words)}")
+
+    def boot_command(self, options):
+        return self.command(f"{CONSOLE} {options} {self.append} -- off")
+
+
+class Tcg(Emulator):
+    def command(self, append):
+        return [QEMU, "-accel", "tcg", "-cpu", QEMU_CPU, "-m", MEMORY_MIB, "-display", "none", "-nic", "none", "-no-reboot",
+                "-monitor", "none", "-serial", "stdio", "-kernel", self.kernel, "-initrd", self.initrd, "-append", append,
+                *self.extra]
+
+
+class Vireo(Emulator):
+    program = ROOT / "build/release/frontend-headless/vireo"
+
+    def command(self, append):
+        return [self.program, "run", "--engine", self.name, "--clock", "realtime", "--cpu", VIREO_CPU, "-m", MEMORY_MIB,
+                "--no-reboot", "--serial", "stdio", "--kernel", self.kernel, "--initrd", self.initrd, "--append", append,
+                *self.extra]
+
+
+class Runners:
+    """Makes runners by name: native, tcg, or an engine of Vireo."""
+
+    def __init__(self, vireo, guest, cache, append="", extra=()):
+        Vireo.program = pathlib.Path(vireo)
+        self.guest, self.cache, self.append, self.extra = pathlib.Path(guest), pathlib.Path(cache), append, list(extra)
+        self.boot_files = None
+        if not self.guest.exists():
+            raise Missing(f"{guest} is not there; build it (cmake --build --preset release --target vireo-bench-guest) "
+                          "or say --guest")
+
+    def make(self, name):
+        if name == "native":
+            return Native(self.guest)
+        if name == "tcg":
+            if shutil.which(QEMU) is None:
+                raise Missing(f"{QEMU} is not on this machine (Debian: apt install qemu-system-x86); without it there is no "
+                              "TCG column")
+            return Tcg(name, *self.kernel_and_initrd(), self.append, self.extra)
+        if not Vireo.program.exists():
+            raise Missing(f"{Vireo.program} is not there; build it (cmake --build --preset release --target vireo) or say "
+                          "--vireo")
+        return Vireo(name, *self.kernel_and_initrd(), self.append, self.extra)
+
+    def kernel_and_initrd(self):
+        if self.boot_files is None:
+            from images import Images  # only here: it looks for packages
+            from initramfs import CpioWriter
+
+            cpio = CpioWriter()
+            cpio.add("dev", stat.S_IFDIR | 0o755)
+            cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+            cpio.add("init", stat.S_IFREG | 0o755, self.guest.read_bytes())
+            kernel = Images(self.cache).path("vmlinuz-686")
+            initrd = self.cache.resolve() / "images/bench-initrd.cpio"
+            content = cpio.finish()
+            if not initrd.exists() or initrd.read_bytes() != content:
+                partial = initrd.with_suffix(f".{os.getpid()}")
+                partial.write_bytes(content)
+                partial.rename(initrd)
+            self.boot_files = kernel, initrd
+        return self.boot_files
+
+    def list_rows(self):
+        """Names of all rows, and of those that run unless others are asked for."""
+        try:
+            text = subprocess.run([str(self.guest), "list"], stdout=subprocess.PIPE, check=True).stdout.decode()
+        except OSError as error:
+            raise Missing(f"{self.guest}: {error.strerror}; this host's kernel must run 32-bit programs") from error
+        lines = text.splitlines()
+        return [line.strip() for line in lines], [line for line in lines if not line.startswith(" ")]
+
+
+def bench_words(rows, repetitions, scale, budget_ms):
+    return ["run", "-n", str(repetitions), "-s", str(scale), "-b", str(budget_ms), ",".join(rows)]
+
+
+def why_ended(ending, output, silence_s):
+    """One line about a run that did not get to its end."""
+    where = f" in row {output.row}" if output.row else " before the first row"
+    if ending.silent:
+        return f"no output for {silence_s:g} s{where}"
+    last = next((line for line in reversed(ending.text.splitlines()) if line.strip()), "no output")
+    return f"status {ending.status}{where}: {output.failure or last.strip()}"
+
+
+def run_bench(runner, rows, broken, settings):
+    """Runs `rows`, in one boot unless it ends early: then the row at which it did joins `broken`, a dictionary of row to
+    reason, and the rest gets another boot. Returns the outputs of all boots."""
+    outputs = []
+    rows = [row for row in rows if row not in broken]
+    while rows:
+        output = Output()
+        words = bench_words(rows, settings.repetitions, settings.scale, settings.budget_ms)
+        ending = run_process(runner.bench_command(words), settings.silence_s, output.read_line)
+        outputs.append(output)
+        if output.done and not ending.silent and ending.status == 0:
+            break
+        reason = why_ended(ending, output, settings.silence_s)
+        if output.row not in rows or output.done:  # it does not start, or does not end: another boot would be the same
+            for row in rows:
+                if row not in output.times:
+                    broken[row] = reason
+            if output.done:
+                broken["(end)"] = reason
+            break
+        output.times.pop(output.row, None)
+        broken[output.row] = reason
+        rows = rows[rows.index(output.row) + 1:]
+    return outputs
+
+
+def run_boot(runner, options, silence_s):
+    """Wall seconds from process start to power-off, or a reason."""
+    seen = []
+    ending = run_process(runner.boot_command(options), silence_s,
+                         lambda line, _: seen.append(line) if re.search(POWERED_OFF, line) else None)
+    if ending.status == 0 and seen and not ending.silent:
+        return ending.seconds, None
+    return None, why_ended(ending, Output(), silence_s)
