@@ -88,6 +88,10 @@ Result<void> Run::prepare() {
   auto machine = Machine::create(options_.machine, std::move(files_.io));
   if (!machine) return machine.error();
   machine_ = machine.take();
+  for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
+    if (line == nullptr) continue;
+    if (auto started = line->start(); !started) return started.error();
+  }
   return {};
 }
 

@@ -12,6 +12,9 @@ namespace vireo {
 /// A CharBackend that a front end's poll loop serves. Input is taken from the host in service() only.
 class HostCharBackend : public CharBackend {
  public:
+  /// To be called once, before the guest runs: what the output replaces goes now. A run that fails before
+  /// leaves it as it was.
+  virtual Result<void> start() { return {}; }
   /// Wait for this descriptor to become readable, then call service(). -1: nothing to wait for at the moment
   /// (no input, or the guest has not yet read what came before). Ask again after each service().
   virtual int poll_fd() const { return -1; }
@@ -28,7 +31,7 @@ class HostCharBackend : public CharBackend {
 ///   when the
 ///                         backend goes or the process exits; Ctrl-A x asks to quit, Ctrl-A Ctrl-A sends
 ///                         Ctrl-A
-///   file:PATH             output to PATH (created, or emptied unless a drive uses it), no input
+///   file:PATH             output to PATH (created, or emptied by start() unless a drive uses it), no input
 ///   tcp:HOST:PORT         connects, once, now; [HOST] for an IPv6 address
 ///   tcp:HOST:PORT,server  listens on HOST (empty: all addresses) and serves one client at a time; output
 ///   without a

@@ -17,14 +17,25 @@ namespace {
 
 class FileChar final : public HostCharBackend {
  public:
-  FileChar(FileDescriptor fd, std::string path) : fd_(std::move(fd)), output_(fd_.get(), std::move(path)) {}
+  FileChar(FileDescriptor fd, std::string path)
+      : fd_(std::move(fd)), path_(std::move(path)), output_(fd_.get(), path_) {}
+  Result<void> start() override;
   void write(std::span<const uint8_t> bytes) override { output_.write(bytes); }
   bool read(uint8_t&) override { return false; }
 
  private:
   FileDescriptor fd_;
+  std::string path_;
   StreamOutput output_;
 };
+
+Result<void> FileChar::start() {
+  struct stat info;
+  if (::fstat(fd_.get(), &info) == 0 && S_ISREG(info.st_mode) && ::ftruncate(fd_.get(), 0) != 0) {
+    return Error{fmt::format("{}: cannot empty the file: {}", path_, std::strerror(errno))};
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -49,9 +60,6 @@ Result<std::unique_ptr<HostCharBackend>> open_file(std::string_view path_view) {
           "{}: the file is in use by a drive or another emulator; give the guest's output another "
           "file",
           path)};
-    }
-    if (::ftruncate(fd.get(), 0) != 0) {
-      return Error{fmt::format("{}: cannot empty the file: {}", path, std::strerror(errno))};
     }
   }
   return std::unique_ptr<HostCharBackend>(std::make_unique<FileChar>(std::move(fd), path));

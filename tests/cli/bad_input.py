@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Bad input of `vireo`: one sentence on stderr, the right exit status, no image changed.
+"""Bad input of `vireo`: one sentence on stderr, the right exit status, no image or log changed.
 
     bad_input.py VIREO            runs all rows
     bad_input.py VIREO --table    also prints the table of what each row said (Markdown)
@@ -66,7 +66,8 @@ ROWS = [
     ("screen text onto a directory", "run --screen-text {dir}", 2, ["directory"]),
     ("screen text onto the disk", "run --hda {dir}/disk.img --screen-text {dir}/disk.img", 2, ["input"]),
     ("serial output onto the kernel", "run --kernel {dir}/kernel --serial file:{dir}/kernel", 2, ["input"]),
-    ("kernel too large for memory", "run -m 1 --kernel {dir}/kernel", 2, ["kernel"]),
+    ("kernel too large for memory", "run -m 1 --kernel {dir}/kernel --serial file:{dir}/old.log", 2, ["kernel"]),
+    ("line that fails after the log", "run --serial file:{dir}/old.log --serial2 pigeon", 2, ["pigeon"]),
     ("stats onto the kernel", "run --kernel {dir}/kernel --stats=json:{dir}/kernel", 2, ["input"]),
 ]
 
@@ -101,6 +102,7 @@ def make_files(folder):
     write("big.img", b"x" * (4 << 20))
     write("readonly.img", b"\x5a" * (1 << 20))
     write("secret.img", b"\x5a" * (1 << 20))
+    write("old.log", b"of the last run that worked\n")
     write("cut-kernel", make_bzimage())
     write("kernel", make_bzimage() + bytes(512 * 4))
     os.link(folder / "disk.img", folder / "link.img")
@@ -164,7 +166,7 @@ def main():
         check("full disk for the state", "vireo run --until-text SeaBIOS --final-state /dev/full",
               [vireo, "run", "--until-text", "SeaBIOS", "--clock", "virtual", "--final-state", "/dev/full"], 2, ["/dev/full"])
         if digests(folder) != before:
-            failures.append("an image was changed")
+            failures.append("an image or log was changed")
     if show_table:
         print("| case | command | what it said | status |\n|---|---|---|---|")
         print("\n".join(table))

@@ -100,9 +100,11 @@ TEST_F(CharBackendTest, NoneTakesEverythingAndGivesNothing) {
   EXPECT_EQ(backend->poll_fd(), -1);
 }
 
-TEST_F(CharBackendTest, FileIsEmptiedAndWritten) {
+TEST_F(CharBackendTest, FileIsEmptiedAtTheStartAndWritten) {
   const std::string file = make_file("log", 100);
   auto backend = open_char_backend("file:" + file).take();
+  EXPECT_EQ(contents(file).size(), 100u);
+  ASSERT_TRUE(backend->start());
   write_text(*backend, "hello ");
   write_text(*backend, "log");
   EXPECT_EQ(contents(file), "hello log") << "without waiting for the end";
