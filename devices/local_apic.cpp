@@ -90,6 +90,12 @@ void LocalApic::reset() {
   reset_registers();
 }
 
+void LocalApic::init() {
+  const uint32_t id = id_;
+  reset_registers();
+  id_ = id;
+}
+
 void LocalApic::reset_registers() {
   id_ = 0;
   tpr_ = 0;

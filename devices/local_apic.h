@@ -47,6 +47,10 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
   uint8_t cr8() const { return static_cast<uint8_t>(tpr_ >> 4); }
   void set_cr8(uint8_t value);
 
+  /// INIT# or an INIT message: all registers but the ID, as after reset. IA32_APIC_BASE stays (SDM
+  /// 3A, 11.4.7.3).
+  void init();
+
   // --- board side
   // ---------------------------------------------------------------------------------------------
   /// INTR of the 8259 pair.

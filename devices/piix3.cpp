@@ -11,6 +11,7 @@ constexpr uint8_t kRouteDisabled = 0x80;
 /// IRQs 3 to 7, 9 to 12, 14, 15; the others are not available to PCI.
 constexpr uint16_t kRoutableIrqs = 0xdef8;
 
+constexpr uint8_t kHardReset = 2;
 constexpr uint8_t kResetCpu = 4;
 
 constexpr PciIdentity kIdentity = {.vendor = 0x8086,
@@ -23,8 +24,8 @@ constexpr PciIdentity kIdentity = {.vendor = 0x8086,
 
 }  // namespace
 
-Piix3::Piix3(IrqHub& irqs, std::function<void()> hard_reset)
-    : PciFunction(kIdentity), hard_reset_(std::move(hard_reset)) {
+Piix3::Piix3(IrqHub& irqs, std::function<void()> hard_reset, std::function<void()> soft_reset)
+    : PciFunction(kIdentity), hard_reset_(std::move(hard_reset)), soft_reset_(std::move(soft_reset)) {
   for (unsigned irq = 0; irq < irq_.size(); ++irq) irq_[irq] = irqs.line(irq);
   define_register(0x04, 2, 0x0007, 0x0108);  // an ISA bridge always decodes
   define_register(0x06, 2, 0x0200, 0);
@@ -85,11 +86,10 @@ uint64_t Piix3::read_reset_control(uint32_t offset, unsigned) {
 
 void Piix3::write_reset_control(uint32_t offset, unsigned, uint64_t value) {
   if (offset != 1) return;
-  // The reset happens when bit 2 goes from 0 to 1; bit 1 (hard or soft) makes no difference to what a PC can
-  // see.
+  // The reset happens when bit 2 goes from 0 to 1.
   const bool rising = (value & ~reset_control_ & kResetCpu) != 0;
-  reset_control_ = static_cast<uint8_t>(value & 2);
-  if (rising) hard_reset_();
+  reset_control_ = static_cast<uint8_t>(value & kHardReset);
+  if (rising) (reset_control_ & kHardReset ? hard_reset_ : soft_reset_)();
 }
 
 }  // namespace vireo

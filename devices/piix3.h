@@ -15,9 +15,9 @@ namespace vireo {
 class Piix3 final : public Device, public PciFunction {
  public:
   /// PIRQA to PIRQD drive those of wires 3 to 15 of `irqs` that the guest's routing registers name.
-  /// `hard_reset` is asked for by a write to port 0xcf9; it must not reset the machine before the write is
-  /// over.
-  Piix3(IrqHub& irqs, std::function<void()> hard_reset);
+  /// `hard_reset` (of the whole board) and `soft_reset` (INIT#: of the CPU) are asked for by a write to port
+  /// 0xcf9; they must not reset anything before the write is over.
+  Piix3(IrqHub& irqs, std::function<void()> hard_reset, std::function<void()> soft_reset);
 
   /// For PciBus's intx callback: slot s, pin p is PIRQ (s + p - 1) mod 4 on this board.
   void set_intx(unsigned slot, unsigned pin, bool level);
@@ -37,6 +37,7 @@ class Piix3 final : public Device, public PciFunction {
   void update_irqs();
 
   std::function<void()> hard_reset_;
+  std::function<void()> soft_reset_;
   std::array<IrqLine, 16> irq_;
   std::array<uint32_t, kPirqs> high_slots_{};  ///< by PIRQ: bit s is the level that slot s drives
   uint8_t reset_control_ = 0;

@@ -45,6 +45,10 @@ class Machine::Impl {
       cpu_.nmi_pending = true;
       attention_.request(Attention::kNmi);
     };
+    events.init = [this] {
+      init_asked_ = true;
+      attention_.request(Attention::kExit);
+    };
     events.reset = [this] { ask(MachineStop::kResetAsked); };
     events.power_off = [this] { ask(MachineStop::kPoweredOff); };
     events.debug_exit = [this](uint32_t value) {
@@ -84,6 +88,10 @@ class Machine::Impl {
       if (stop_) return *stop_;
       const uint64_t retired_before = cpu_.retired;
       const ExitReason exit = run_engine();
+      if (init_asked_) {
+        init();
+        continue;
+      }
       // A guest that only faults, or one endless REP, stops the virtual clock; the user is still there.
       idle_runs_ = cpu_.retired == retired_before && exit == ExitReason::kAttention ? idle_runs_ + 1 : 0;
       if (idle_runs_ >= kRunsWithoutProgress) next_poll_ = clock_->now();
@@ -156,6 +164,7 @@ class Machine::Impl {
   }
 
   void reset() {
+    init_asked_ = false;
     const uint64_t retired = cpu_.retired;
     const uint64_t tsc_offset = cpu_.tsc_offset;
     board_->reset();
@@ -171,6 +180,16 @@ class Machine::Impl {
     }
     mmu_.control_registers_changed();
     mmu_.flush(true);
+  }
+
+  /// The CPU alone; board and memory go on.
+  void init() {
+    init_asked_ = false;
+    init_cpu(cpu_, model_.signature);
+    board_->init_cpu();
+    mmu_.control_registers_changed();
+    mmu_.flush(true);
+    attention_.request(Attention::kInterrupt);
   }
 
   ExitReason run_engine() {
@@ -225,6 +244,7 @@ class Machine::Impl {
   static constexpr unsigned kRunsWithoutProgress = 16;
 
   std::optional<MachineStop> stop_;
+  bool init_asked_ = false;
   unsigned idle_runs_ = 0;
   VirtualNs next_poll_ = 0;
   double instructions_per_ns_ = 0.05;

@@ -18,7 +18,7 @@ namespace vireo {
 /// Why Machine::run() came back.
 enum class MachineStop : uint8_t {
   kPoweredOff,     ///< the guest asked the chipset for S5
-  kResetAsked,     ///< the guest asked for a reset; run() again carries it out
+  kResetAsked,     ///< the guest asked for a reset of the board; run() again carries it out
   kDebugExit,      ///< the guest wrote to port 0xf4 (Machine::debug_exit_value)
   kGuestDied,      ///< triple fault
   kHaltedForever,  ///< HLT with interrupts off: only an NMI or a reset could go on

@@ -107,7 +107,7 @@ void PcBoard::wire_apics() {
           .acknowledge_pic = [this] { return pic_->acknowledge(); },
           .interrupt_changed = events_.interrupt_changed,
           .nmi = events_.nmi,
-          .init = events_.reset,
+          .init = events_.init,
           .end_of_interrupt = [this](uint8_t vector) { io_apic_->end_of_interrupt(vector); },
       });
   add(io_apic_, [this](const ApicMessage& message) { return local_apic_->receive(message); });
@@ -133,8 +133,9 @@ void PcBoard::build_chips(const MachineConfig& config, MachineIo& io) {
   add(keyboard_, scheduler_);
   add(mouse_, scheduler_);
   const auto set_a20 = [this](bool open) { memory_.set_a20(open); };
-  add(i8042_, scheduler_, irq1_, irq12_, *keyboard_, *mouse_, set_a20, events_.reset);
-  add(system_port_a_, set_a20, events_.reset);
+  const auto reset_cpu = [this] { cpu_reset_asked(); };
+  add(i8042_, scheduler_, irq1_, irq12_, *keyboard_, *mouse_, set_a20, reset_cpu);
+  add(system_port_a_, set_a20, reset_cpu);
   add(fpu_error_, irq13_);
   add(dma_, memory_);
 
@@ -154,7 +155,7 @@ void PcBoard::build_chips(const MachineConfig& config, MachineIo& io) {
     isa_bridge_->set_intx(slot, pin, level);
   });
   add(host_bridge_, memory_);
-  add(isa_bridge_, irqs_, events_.reset);
+  add(isa_bridge_, irqs_, events_.reset, reset_cpu);
   add(ide_, memory_, irqs_.line(14), irqs_.line(15));
   add(power_management_, scheduler_, ports_, irqs_.line(9), events_.power_off,
       Piix4Pm::IsaPorts{.com1 = true, .com2 = true, .lpt1 = false});
@@ -276,6 +277,17 @@ void PcBoard::reset() {
   for (Device* device : devices_) device->reset();
   memory_.set_a20(true);
   place_local_apic();
+}
+
+void PcBoard::cpu_reset_asked() {
+  // Programs for the 286 leave protected mode this way: firmware finds in CMOS where they want to go on. With
+  // nothing to go on with it starts from power-on, and initialises every chip; ours expects them reset.
+  if (rtc_->cmos(cmos::kResetCode) == 0) {
+    events_.reset();
+    return;
+  }
+  memory_.set_a20(true);  // or the CPU would not find its first instruction
+  events_.init();
 }
 
 void PcBoard::state(StateArchive& ar) {

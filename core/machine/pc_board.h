@@ -41,7 +41,8 @@ namespace vireo {
 struct BoardEvents {
   std::function<void()> interrupt_changed;
   std::function<void()> nmi;
-  std::function<void()> reset;
+  std::function<void()> init;   ///< of the CPU alone
+  std::function<void()> reset;  ///< of the board, the CPU with it
   std::function<void()> power_off;
   std::function<void(uint32_t value)> debug_exit;
 };
@@ -67,6 +68,8 @@ class PcBoard {
 
   /// The reset pin of every device.
   void reset();
+  /// The CPU was initialised: what of the board belongs to it follows.
+  void init_cpu() { local_apic_->init(); }
   /// Every device in a section of its own.
   void state(StateArchive& ar);
   /// Flushes every drive that the board was built with; false if one failed.
@@ -94,6 +97,8 @@ class PcBoard {
   void map_memory();
   void map_ports(bool debug_exit);
   void place_local_apic();
+  /// The guest pulled INIT# through a port.
+  void cpu_reset_asked();
 
   template <class T, class... Args>
   void add(std::unique_ptr<T>& slot, Args&&... args) {

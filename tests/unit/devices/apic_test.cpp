@@ -140,6 +140,23 @@ TEST_F(ApicTest, DestinationsPhysicalFlatAndClustered) {
   EXPECT_FALSE(apic_.receive({.vector = 0x40, .logical = true, .destination = 0x22}));
 }
 
+TEST_F(ApicTest, InitResetsTheRegistersButNotTheIdAndTheBase) {
+  apic_.set_base(0xfec80800);
+  set(kId, 0x05000000);
+  set(kTpr, 0x50);
+  set(kLvtTimer, 0x40);
+  set(kInitialCount, 1000);
+  send_self(0x61);
+  apic_.init();
+  EXPECT_EQ(get(kId), 0x05000000u);
+  EXPECT_EQ(apic_.base_msr() & ~0x100u, 0xfec80800u);
+  EXPECT_EQ(get(kTpr), 0u);
+  EXPECT_EQ(get(kSvr), 0xffu);
+  EXPECT_EQ(get(kLvtTimer), kMasked);
+  EXPECT_EQ(get(kIrr + 0x30), 0u);
+  EXPECT_FALSE(apic_.interrupt_pending());
+}
+
 TEST_F(ApicTest, InterprocessorInterrupts) {
   set(kIcrLow, 0x000c4500);  // INIT to all others: nobody
   set(kIcrLow, 0x000c4610);  // SIPI to all others

@@ -250,7 +250,8 @@ class Piix3Test : public PciTest {
   IrqHub hub_{16, [this](unsigned wire, bool level) {
                 levels_ = level ? levels_ | 1u << wire : levels_ & ~(1u << wire);
               }};
-  Piix3 piix3_{hub_, [this] { ++resets_; }};
+  int soft_resets_ = 0;
+  Piix3 piix3_{hub_, [this] { ++resets_; }, [this] { ++soft_resets_; }};
 };
 
 TEST_F(Piix3Test, PirqsFollowTheRoutingRegisters) {
@@ -283,6 +284,11 @@ TEST_F(Piix3Test, ResetControlResetsOnTheRisingEdge) {
   EXPECT_EQ(ports_.read(0xcf9, 1), 2u);
   ports_.write(0xcf9, 1, 6);
   EXPECT_EQ(resets_, 1);
+  EXPECT_EQ(soft_resets_, 0);
+  ports_.write(0xcf9, 1, 0);
+  ports_.write(0xcf9, 1, 4);
+  EXPECT_EQ(resets_, 1);
+  EXPECT_EQ(soft_resets_, 1);
 }
 
 TEST_F(Piix3Test, StateKeepsRoutesAndLevels) {
