@@ -35,16 +35,25 @@ Interp::Interp(CpuContext& c) : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::m
 
 Interp::~Interp() = default;
 
-ExitReason Interp::run(const RunLimits& limits) {
+void Interp::begin_run() {
   mode_changed();
   // The caller may have changed what decides whether an interrupt can be taken.
   recheck_interrupts();
-  Impl& impl = *impl_;
   rep_budget_ = kRepIterationsPerRun;
-  unsigned faults = 0;
+  faults_in_run_ = 0;
+}
+
+ExitReason Interp::run(const RunLimits& limits) {
+  begin_run();
+  return *advance(limits.retired, Amount::kUnlimited);
+}
+
+std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount) {
+  Impl& impl = *impl_;
+  bool done = amount == Amount::kNothing;
   for (;;) {
     if (cpu.shutdown) return ExitReason::kShutdown;
-    if (cpu.retired >= limits.retired) return ExitReason::kRetiredLimit;
+    if (cpu.retired >= retired_limit) return ExitReason::kRetiredLimit;
     try {
       if (context.attention.bits() != 0) {
         if (auto exit = impl.service_attention()) return *exit;
@@ -53,20 +62,30 @@ ExitReason Interp::run(const RunLimits& limits) {
       if (cpu.halted) return ExitReason::kHalt;
       if (impl.needs_care()) {
         impl.step_carefully();
+        done |= amount != Amount::kUnlimited;
+      } else if (done) {
+        return std::nullopt;
       } else {
-        impl.run_blocks(limits.retired);
+        done = amount != Amount::kUnlimited;
+        const uint64_t limit =
+            amount == Amount::kInstruction ? std::min(cpu.retired + 1, retired_limit) : retired_limit;
+        impl.run_blocks(limit, amount == Amount::kBlock);
       }
     } catch (const Fault& fault) {
       impl.deliver_event(Event::kFault, fault);
       // A guest whose handlers fault too retires nothing; the caller must still come to look up.
-      if (++faults == kFaultsPerRun) return ExitReason::kAttention;
+      if (++faults_in_run_ == kFaultsPerRun) return ExitReason::kAttention;
     } catch (const WaitForInterrupt&) {
       // The interrupt is delivered at the top of the loop.
     }
   }
 }
 
-void Interp::Impl::run_blocks(uint64_t limit) {
+isa::CodeSize Interp::code_size() const {
+  return impl_->mode.code_size();
+}
+
+void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
   // Locals, so that no store in a handler makes the compiler load them again.
   Interp& i = in;
   CpuState& c = cpu;
@@ -102,7 +121,8 @@ void Interp::Impl::run_blocks(uint64_t limit) {
     }
     if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]]
       deliver_debug_trap();
-  } while (attention.load(std::memory_order_relaxed) == 0 && c.retired < limit && !c.halted && !needs_care());
+  } while (!single_block && attention.load(std::memory_order_relaxed) == 0 && c.retired < limit &&
+           !c.halted && !needs_care());
 }
 
 Interp::StepResult Interp::Impl::step_carefully() {

@@ -61,6 +61,34 @@ class Interp final : public ExecutionEngine {
   /// fault leaves it.
   StepResult step_one(std::optional<Fault>* undelivered = nullptr);
 
+  // ---- what an engine uses that runs most instructions itself and leaves the rest to this one
+  /// How much advance() executes before it comes back.
+  enum class Amount : uint8_t {
+    kNothing,      ///< nothing that could be executed plainly: just what advance() says
+    kInstruction,  ///< at least one instruction (a REP instruction: until it completes or pauses)
+    kBlock,        ///< up to the next jump
+    kUnlimited,    ///< until there is a reason to leave run()
+  };
+  /// What run() does before it starts: takes over what the caller may have changed in the CpuState.
+  void begin_run();
+  /// Runs like run() with this limit, but gives nothing once it has done `amount` and the state is plain
+  /// again: no exit, interrupt, shadow, trap or breakpoint is due, so that the instruction at CS:RIP may be
+  /// executed without a look at any of them.
+  std::optional<ExitReason> advance(uint64_t retired_limit, Amount amount);
+  /// Grows whenever mode_changed() or update_segment() has changed what they compute.
+  uint64_t mode_epoch() const { return mode_epoch_; }
+  /// What fast paths need of a segment register. An access inside [0, end) of a kind needs no further
+  /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints
+  /// armed).
+  struct SegmentView {
+    uint64_t base = 0;
+    uint64_t read_end = 0;
+    uint64_t write_end = 0;
+  };
+  const std::array<SegmentView, 6>& segment_views() const { return view_; }
+  isa::CodeSize code_size() const;
+  Privilege privilege() const { return privilege_; }
+
   // ---- what handlers use; fast paths are in interp_inline.h
   // ----------------------------------------------------
   CpuState& cpu;
@@ -189,15 +217,6 @@ class Interp final : public ExecutionEngine {
   struct Impl;
   friend struct Impl;
 
-  /// What the fast paths need of a segment register. An access inside [0, end) of a kind needs no further
-  /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints
-  /// armed).
-  struct SegmentView {
-    uint64_t base = 0;
-    uint64_t read_end = 0;
-    uint64_t write_end = 0;
-  };
-
   void read_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
   void write_checked(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
   void read_for_write_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
@@ -212,6 +231,8 @@ class Interp final : public ExecutionEngine {
   static constexpr unsigned kFaultsPerRun = 10'000;
   static constexpr uint32_t kRepIterationsPerRun = 100'000;
   uint32_t rep_budget_ = kRepIterationsPerRun;
+  unsigned faults_in_run_ = 0;
+  uint64_t mode_epoch_ = 0;
   bool single_stepping_ = false;  ///< a single-step trap is due after this instruction
 
   std::unique_ptr<Impl> impl_;

@@ -53,8 +53,8 @@ struct Interp::Impl {
 
   // --- execution (interp.cpp)
   // -----------------------------------------------------------------------------------
-  /// Runs cached blocks until something needs attention or cpu.retired is `limit`.
-  void run_blocks(uint64_t limit);
+  /// Runs cached blocks until something needs attention or cpu.retired is `limit`; `single_block`: one.
+  void run_blocks(uint64_t limit, bool single_block);
   /// One instruction with everything that run_blocks() leaves out: shadows, TF, RF, breakpoints, trace.
   StepResult step_carefully();
   bool needs_care() const {

@@ -122,6 +122,7 @@ void Interp::write_bytes(SegReg segment, uint64_t offset, const void* bytes, uns
 
 void Interp::update_segment(SegReg which) {
   const Segment& s = cpu.segment(which);
+  ++mode_epoch_;
   const bool unchecked_type = cpu.real_or_v86();
   // Everything that one comparison cannot decide goes through check_segment().
   const bool plain = !s.is_expand_down() && impl_->breakpoints.data == 0 && !alignment_checked(cpu);

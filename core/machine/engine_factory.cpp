@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/interp/interp.h"
+#include "translator/translator.h"
 
 namespace vireo {
 
@@ -11,14 +12,20 @@ namespace {
 struct EngineRow {
   std::string_view name;
   std::string_view reason;  ///< why auto takes it when it comes to it
-  std::unique_ptr<ExecutionEngine> (*make)(CpuContext&);
+  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&);
 };
 
 /// In auto's order of preference.
 constexpr EngineRow kEngines[] = {
-    {"interp", "the only engine of this version",
-     [](CpuContext& context) -> std::unique_ptr<ExecutionEngine> {
-       return std::make_unique<interp::Interp>(context);
+    {"interp", "it runs on every host",
+     [](CpuContext& context) -> Result<std::unique_ptr<ExecutionEngine>> {
+       return std::unique_ptr<ExecutionEngine>(std::make_unique<interp::Interp>(context));
+     }},
+    {"bt", "translation is the fastest engine of this version",
+     [](CpuContext& context) -> Result<std::unique_ptr<ExecutionEngine>> {
+       auto engine = translator::Translator::create(context);
+       if (!engine) return engine.error();
+       return std::unique_ptr<ExecutionEngine>(engine.take());
      }},
 };
 
@@ -31,7 +38,7 @@ Result<EngineChoice> choose_engine(std::string_view requested) {
   }
   const std::string sentence =
       fmt::format("--engine {}: this version has auto, {}", requested, engine_names());
-  const bool known = requested == "bt" || requested == "hw";
+  const bool known = requested == "hw";
   return Error{sentence, known ? ExitStatus::kHostCannot : ExitStatus::kUsage};
 }
 

@@ -13,7 +13,7 @@ namespace vireo {
 struct EngineChoice {
   std::string name;
   std::string reason;
-  std::unique_ptr<ExecutionEngine> (*make)(CpuContext&);
+  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&);
 };
 
 /// `requested` is an engine's name or "auto". A name that this build does not have is an Error.

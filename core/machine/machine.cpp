@@ -71,7 +71,9 @@ class Machine::Impl {
         .ferr = [this](bool level) { board_->set_ferr(level); },
         .apic_base_changed = [this](uint64_t value) { board_->set_apic_base(value); },
     });
-    engine_ = choice_.make(*context_);
+    auto engine = choice_.make(*context_);
+    if (!engine) return engine.error();
+    engine_ = engine.take();
     reset();
     return {};
   }

@@ -17,7 +17,8 @@ ALLOWED = {
     "devices/vga": ["core", "devices"],
     "bios": ["core"],
     "bench/guest": [],
-    "core/machine": ["core", "core/isa", "core/interp", "softmmu", "devices", "devices/ide",
+    "translator": ["core", "core/isa", "core/interp"],
+    "core/machine": ["core", "core/isa", "core/interp", "translator", "softmmu", "devices", "devices/ide",
                      "devices/vga", "bios"],
     "frontend-headless": ["core", "core/isa", "core/machine", "devices/backends"],
 }

@@ -1,0 +1,117 @@
+// The ABI of translated code; ABI.md is its prose. Registers, the frame that they reach through r14, and the
+// helpers' view of both.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "core/cpu_state.h"
+#include "core/interp/interp.h"
+
+namespace vireo::translator {
+
+namespace host {
+using namespace asmjit::x86;
+
+/// Host register that holds guest register `number` (SDM order). EAX has moved so that rax is free: LAHF and
+/// SAHF, the cheapest way to keep the flags while a TLB probe needs them, work on AH alone. ESP has moved
+/// because rsp belongs to the pairing of calls.
+inline constexpr uint8_t kGprOfGuest[8] = {8, 1, 2, 3, 9, 5, 6, 7};
+
+inline Gpd guest32(unsigned number) {
+  return Gpd(kGprOfGuest[number]);
+}
+inline Gp guest(unsigned number, unsigned bytes) {
+  const uint32_t id = kGprOfGuest[number];
+  return bytes == 4 ? Gp(Gpd(id)) : bytes == 2 ? Gp(Gpw(id)) : Gp(GpbLo(id));
+}
+
+inline const Gpq kFlags = rax;      ///< saved arithmetic flags: AH as LAHF, AL = OF; else free
+inline const Gpq kAddress = r10;    ///< linear address of the access; exits: a host address
+inline const Gpq kDelta = r11;      ///< host address minus linear address; else free
+inline const Gpq kValue = r12;      ///< free; survives a probe
+inline const Gpq kTlb = r13;        ///< TlbTables of the current privilege + kTlbBias
+inline const Gpq kFrame = r14;      ///< Frame + kFrameBias
+inline const Gpq kCountdown = r15;  ///< instructions that may still retire
+}  // namespace host
+
+/// The low six bits of kTlb and kFrame are shift counts for SHRX: the page number of an address, the sign of
+/// the countdown.
+inline constexpr int kTlbBias = 12;
+inline constexpr int kFrameBias = 63;
+
+/// Where the guest's arithmetic flags are.
+enum class FlagState : uint8_t {
+  kEflags,  ///< in the host's EFLAGS
+  kSaved,   ///< in rax; EFLAGS is anything
+};
+
+/// Why translated code came back.
+enum class ExitKind : uint64_t {
+  kSite,      ///< exit_address is a Site's
+  kIndirect,  ///< exit_address is the guest's new EIP, not found in the jump cache
+};
+
+/// Direct-mapped: from a guest EIP and mode to translated code.
+struct JumpCache {
+  static constexpr unsigned kBits = 12;
+  static constexpr unsigned kEntries = 1u << kBits;
+  static constexpr uint64_t kNoTag = ~uint64_t{0};
+  std::array<uint64_t, kEntries> tag;         ///< mode << 32 | EIP
+  std::array<uint64_t, kEntries> code;        ///< host address, entry with FlagState::kSaved
+  std::array<uint32_t, kEntries> exec_frame;  ///< Mmu::exec_frame() that the entry is good for
+  static unsigned slot(uint32_t rip) { return (rip ^ (rip >> kBits)) & (kEntries - 1); }
+};
+
+/// What translated code reaches in memory beside the guest's. Page-aligned; ends at the end of a page that an
+/// inaccessible page follows.
+struct Frame {
+  CpuState* cpu;
+  void* translator;
+  uint64_t host_rsp;  ///< of the C++ code that entered
+  uint64_t pair_rsp;  ///< RSP that translated code starts with
+  uint64_t exit_address;
+  uint64_t exit_kind;
+  uint64_t countdown;  ///< kCountdown, in and out
+  uint64_t tlb;        ///< kTlb, in
+  uint64_t entry;      ///< host address to enter
+  uint64_t flags;      ///< kFlags, in and out
+  uint64_t mode_tag;   ///< mode << 32, for JumpCache::tag
+  uint64_t jump_scratch;
+  /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
+  uint8_t fpu_ready;
+  uint8_t pad[7];
+  std::array<uint64_t, 16> saved;  ///< registers around calls of C++ functions
+  std::array<interp::Interp::SegmentView, 6> views;
+  uint32_t host_mxcsr;
+  uint16_t host_fcw;
+  alignas(64) FxState fx;  ///< scratch of FXSAVE
+  alignas(64) JumpCache jumps;
+};
+
+/// Of the mapping whose first byte is the Frame's; the last eight are what the countdown's poll reads.
+inline constexpr size_t kFrameBytes = (sizeof(Frame) + 8 + 4095) & ~size_t{4095};
+
+static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
+              "hot fields stay near the front, where displacements are short");
+
+/// What a place in a block's host code that can leave it stands for.
+struct Site {
+  enum class Kind : uint8_t {
+    kStep,        ///< the interpreter executes instruction `insn`, whose fast path did not do
+    kLeave,       ///< the interpreter executes instruction `insn`, which has no emitter
+    kLink,        ///< the block's exit `insn` is not linked yet
+    kPollSaved,   ///< the countdown ran out at the block's start, flags in rax
+    kPollEflags,  ///< the same, flags in EFLAGS
+    kFault,       ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
+    kFpu,         ///< only names the guest instruction of an x87 instruction pointer
+  };
+  uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
+  uint16_t insn;
+  Kind kind;
+};
+
+}  // namespace vireo::translator

@@ -1,0 +1,81 @@
+// A piece of guest code: first counted, then translated.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/isa/mnemonic.h"
+#include "translator/abi.h"
+
+namespace vireo::translator {
+
+/// What the meaning of guest code depends on beside its bytes. Two blocks of one mode may be linked.
+struct Mode {
+  enum : uint32_t {
+    kCode32 = 1u << 0,   ///< CS.D
+    kUser = 1u << 1,     ///< CPL 3
+    kStack32 = 1u << 2,  ///< SS.B
+    // Segment with base 0 that needs no check.
+    kFlatEs = 1u << 3,
+    kFlatSs = 1u << 4,
+    kFlatDs = 1u << 5,
+    kProtected = 1u << 6,
+    kV86 = 1u << 7,
+  };
+  static constexpr unsigned kCodeSegmentShift = 8;  ///< above: number of the (base, limit) of CS; 0 is flat
+  uint32_t bits = 0;
+
+  bool has(uint32_t bit) const { return bits & bit; }
+  bool operator==(const Mode&) const = default;
+};
+
+struct Block;
+
+/// A direct branch out of a block. Unlinked, it leads to a stub that leaves translated code.
+struct BlockExit {
+  uint32_t target_rip = 0;
+  FlagState flags = FlagState::kEflags;  ///< when it is taken
+  uint32_t jump = 0;                     ///< offset of the 32-bit relative operand of the jump or call
+  uint32_t stub = 0;                     ///< offset of where it goes while it is not linked
+  uint32_t check = 0;       ///< offset of the 32-bit operand that exec_frame is compared with; 0: same page
+  Block* target = nullptr;  ///< linked to
+};
+
+struct Block {
+  enum class State : uint8_t {
+    kCold,  ///< not translated (yet)
+    kTranslated,
+    kInterpret,  ///< its first instruction is the interpreter's
+    kDead,       ///< its bytes changed, or its code was evicted
+  };
+
+  // The key.
+  uint64_t physical = 0;  ///< of the first byte, A20 applied
+  uint32_t rip = 0;
+  Mode mode;
+
+  State state = State::kCold;
+  bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
+  uint16_t insn_count = 0;  ///< that retire when it runs to its end
+  uint32_t hits = 0;        ///< executions while cold
+  isa::Mnemonic left{};     ///< of the instruction without an emitter that ends it (or is all of it)
+  uint32_t guest_bytes = 0;
+  uint32_t code_bytes = 0;
+  uint64_t second_page = 0;
+  const uint8_t* code = nullptr;
+  uint32_t entry[2] = {0, 0};         ///< offsets by FlagState
+  std::vector<uint16_t> insn_offset;  ///< of each instruction from `rip`, and of the end
+  std::vector<Site> sites;            ///< by offset
+  std::vector<BlockExit> exits;
+  struct Incoming {
+    Block* from;
+    uint16_t exit;
+  };
+  std::vector<Incoming> incoming;
+  Block* next_in_bucket = nullptr;
+
+  const uint8_t* entry_address(FlagState flags) const { return code + entry[static_cast<unsigned>(flags)]; }
+  bool translated() const { return state == State::kTranslated; }
+};
+
+}  // namespace vireo::translator

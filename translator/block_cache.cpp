@@ -1,0 +1,207 @@
+#include "translator/block_cache.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+
+namespace vireo::translator {
+
+BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes)
+    : memory_(memory), code_(code), jumps_(jumps), buckets_(size_t{1} << kBucketBits) {
+  const uint64_t each = (code.bytes() - reserved_bytes) / kRegions & ~uint64_t{15};
+  const uint8_t* start = code.executable() + reserved_bytes;
+  for (Region& region : regions_) {
+    region.start = start;
+    region.bytes = each;
+    start += each;
+  }
+  memory_.add_listener(*this);
+}
+
+BlockCache::~BlockCache() {
+  memory_.remove_listener(*this);
+  clear();
+  for (Region& region : regions_) {
+    for (Block* block : region.blocks) delete block;
+  }
+  collect();
+}
+
+Block* BlockCache::find_or_add(uint64_t physical, uint32_t rip, Mode mode) {
+  Block*& head = buckets_[bucket(physical, rip, mode)];
+  for (Block* b = head; b != nullptr; b = b->next_in_bucket) {
+    if (b->physical == physical && b->rip == rip && b->mode == mode) return b;
+  }
+  if (cold_ >= kMaxCold) forget_cold();
+  ++cold_;
+  auto* block = new Block;
+  block->physical = physical;
+  block->rip = rip;
+  block->mode = mode;
+  block->next_in_bucket = head;
+  head = block;
+  return block;
+}
+
+void BlockCache::forget_cold() {
+  for (Block*& head : buckets_) {
+    Block** place = &head;
+    while (*place != nullptr) {
+      Block* b = *place;
+      if (b->state == Block::State::kCold || b->state == Block::State::kInterpret) {
+        *place = b->next_in_bucket;
+        b->state = Block::State::kDead;
+        graveyard_.push_back(b);
+      } else {
+        place = &b->next_in_bucket;
+      }
+    }
+  }
+  cold_ = 0;
+}
+
+const uint8_t* BlockCache::reserve(uint64_t bytes) {
+  Region* region = &regions_[current_];
+  if (region->used + bytes > region->bytes) {
+    current_ = (current_ + 1) % kRegions;
+    region = &regions_[current_];
+    CHECK(bytes <= region->bytes);
+    for (Block* block : region->blocks) {
+      if (block->state != Block::State::kDead) {
+        ++evicted_;
+        kill(block);
+      }
+      graveyard_.push_back(block);
+    }
+    region->blocks.clear();
+    region->used = 0;
+  }
+  return region->start + region->used;
+}
+
+void BlockCache::publish(Block* block) {
+  Region& region = regions_[current_];
+  region.used += (block->code_bytes + 15) & ~uint64_t{15};
+  region.blocks.push_back(block);
+  block->state = Block::State::kTranslated;
+  --cold_;
+  ++translated_;
+  guest_bytes_ += block->guest_bytes;
+  host_bytes_ += block->code_bytes;
+  const uint64_t page = block->physical & ~kPageMask;
+  pages_[page].push_back(block);
+  memory_.mark_code({page}, kOwner);
+  if (block->crosses) {
+    pages_[block->second_page].push_back(block);
+    memory_.mark_code({block->second_page}, kOwner);
+  }
+}
+
+Block* BlockCache::find_by_host(const uint8_t* host) const {
+  for (const Region& region : regions_) {
+    if (host < region.start || host >= region.start + region.bytes) continue;
+    auto after = std::upper_bound(region.blocks.begin(), region.blocks.end(), host,
+                                  [](const uint8_t* h, const Block* b) { return h < b->code; });
+    return after == region.blocks.begin() ? nullptr : *(after - 1);
+  }
+  return nullptr;
+}
+
+void BlockCache::link(Block* from, unsigned index, Block* target, uint32_t exec_frame) {
+  BlockExit& exit = from->exits[index];
+  // A check that failed because the page is mapped elsewhere now: the exit moves on to the new target.
+  if (exit.target != nullptr) {
+    std::erase_if(exit.target->incoming,
+                  [&](const Block::Incoming& in) { return in.from == from && in.exit == index; });
+  }
+  exit.target = target;
+  target->incoming.push_back({from, static_cast<uint16_t>(index)});
+  code_.patch_relative(from->code + exit.jump, target->entry_address(exit.flags));
+  if (exit.check != 0) code_.patch_value(from->code + exit.check, exec_frame);
+  ++links_;
+}
+
+void BlockCache::remove_from_bucket(Block* block) {
+  Block** place = &buckets_[bucket(block->physical, block->rip, block->mode)];
+  while (*place != block) place = &(*place)->next_in_bucket;
+  *place = block->next_in_bucket;
+}
+
+void BlockCache::unlink_page(uint64_t page, Block* block) {
+  auto found = pages_.find(page);
+  if (found == pages_.end()) return;
+  std::erase(found->second, block);
+  if (found->second.empty()) {
+    pages_.erase(found);
+    memory_.clear_code_mark({page}, kOwner);
+  }
+}
+
+void BlockCache::kill(Block* block) {
+  remove_from_bucket(block);
+  unlink_page(block->physical & ~kPageMask, block);
+  if (block->crosses) unlink_page(block->second_page, block);
+  for (const Block::Incoming& in : block->incoming) {
+    BlockExit& exit = in.from->exits[in.exit];
+    exit.target = nullptr;
+    code_.patch_relative(in.from->code + exit.jump, in.from->code + exit.stub);
+  }
+  block->incoming.clear();
+  for (unsigned i = 0; i < block->exits.size(); ++i) {
+    if (block->exits[i].target == nullptr) continue;
+    std::erase_if(block->exits[i].target->incoming,
+                  [&](const Block::Incoming& in) { return in.from == block && in.exit == i; });
+  }
+  const unsigned slot = JumpCache::slot(block->rip);
+  const auto entry = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+  if (jumps_.code[slot] == entry) jumps_.tag[slot] = JumpCache::kNoTag;
+  block->state = Block::State::kDead;
+  ++epoch_;
+}
+
+void BlockCache::on_code_written(Gpa start, uint64_t size) {
+  const uint64_t page = start.value & ~kPageMask;
+  auto found = pages_.find(page);
+  if (found == pages_.end()) return;
+  std::vector<Block*> hit;
+  for (Block* b : found->second) {
+    const uint64_t first = (b->physical & ~kPageMask) == page ? b->physical : page;
+    const uint64_t end = b->crosses && first == page
+                             ? page + ((b->physical + b->guest_bytes) & kPageMask)
+                             : std::min(b->physical + b->guest_bytes, (b->physical | kPageMask) + 1);
+    if (start.value < end && first < start.value + size) hit.push_back(b);
+  }
+  for (Block* b : hit) {
+    ++invalidated_;
+    kill(b);
+  }
+}
+
+void BlockCache::clear() {
+  for (Region& region : regions_) {
+    for (Block* b : region.blocks) {
+      if (b->state != Block::State::kDead) {
+        ++invalidated_;
+        kill(b);
+      }
+    }
+  }
+  forget_cold();
+}
+
+void BlockCache::collect() {
+  for (Block* b : graveyard_) delete b;
+  graveyard_.clear();
+}
+
+void BlockCache::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  visit("bt_blocks_translated", translated_);
+  visit("bt_blocks_invalidated", invalidated_);
+  visit("bt_blocks_evicted", evicted_);
+  visit("bt_blocks_cold", cold_);
+  visit("bt_links", links_);
+  visit("bt_guest_bytes", guest_bytes_);
+  visit("bt_host_bytes", host_bytes_);
+}
+
+}  // namespace vireo::translator

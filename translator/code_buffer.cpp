@@ -1,0 +1,54 @@
+#include "translator/code_buffer.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace vireo::translator {
+
+Result<std::unique_ptr<CodeBuffer>> CodeBuffer::create(uint64_t bytes) {
+  const auto failure = [](std::string_view what) {
+    return Error{
+        fmt::format("the translator's code cache: {}: {}; use --engine interp", what, std::strerror(errno)),
+        ExitStatus::kHostCannot};
+  };
+  const int fd = memfd_create("vireo-code", MFD_CLOEXEC);
+  if (fd < 0) return failure("no memory file");
+  void* writable = MAP_FAILED;
+  void* executable = MAP_FAILED;
+  if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) {
+    writable = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    executable = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+  }
+  close(fd);
+  if (writable == MAP_FAILED) return failure("cannot map it writable");
+  if (executable == MAP_FAILED) {
+    const Error error = failure("cannot map it executable");
+    munmap(writable, bytes);
+    return error;
+  }
+  return std::unique_ptr<CodeBuffer>(
+      new CodeBuffer(static_cast<uint8_t*>(writable), static_cast<const uint8_t*>(executable), bytes));
+}
+
+CodeBuffer::~CodeBuffer() {
+  munmap(writable_, bytes_);
+  munmap(const_cast<uint8_t*>(executable_), bytes_);
+}
+
+void CodeBuffer::write(const uint8_t* executable, std::span<const uint8_t> code) {
+  std::memcpy(writable(executable), code.data(), code.size());
+}
+
+void CodeBuffer::patch_relative(const uint8_t* place, const uint8_t* target) {
+  patch_value(place, static_cast<uint32_t>(target - (place + 4)));
+}
+
+void CodeBuffer::patch_value(const uint8_t* place, uint32_t value) {
+  std::memcpy(writable(place), &value, sizeof value);
+}
+
+}  // namespace vireo::translator

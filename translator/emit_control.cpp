@@ -1,0 +1,269 @@
+// Branches, calls and returns, and the ways out of a block.
+#include "core/isa/mnemonic.h"
+#include "translator/emitter.h"
+#include "translator/frame_access.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+using isa::Mnemonic;
+
+namespace {
+
+x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
+  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
+}
+
+}  // namespace
+
+bool Emitter::emit_Control(const ScannedInsn& x) {
+  switch (x.row->mnemonic) {
+    case Mnemonic::JCC:
+      return emit_jcc(x);
+    case Mnemonic::JCXZ:
+    case Mnemonic::LOOP:
+      return emit_loop(x);
+    case Mnemonic::JMP:
+      if (x.insn.opcode == 0xff) return emit_jmp_indirect(x);
+      if (beyond_code_limit(branch_target(x))) return false;
+      emit_edge(branch_target(x));
+      return true;
+    case Mnemonic::CALL:
+      return emit_call(x);
+    case Mnemonic::RET:
+      return emit_ret(x);
+    default:
+      return false;
+  }
+}
+
+uint32_t Emitter::branch_target(const ScannedInsn& x) const {
+  const uint32_t target = x.next_rip + static_cast<uint32_t>(x.insn.imm);
+  return x.insn.operand_size == 2 ? target & 0xffff : target;
+}
+
+bool Emitter::same_page(uint32_t rip) const {
+  if (block_->crosses) return false;
+  return ((rip + mode_.code_base) ^ (block_->rip + mode_.code_base)) < kPageSize &&
+         (((rip + mode_.code_base) & ~kPageMask) == ((block_->rip + mode_.code_base) & ~kPageMask));
+}
+
+size_t Emitter::new_exit(uint32_t rip, FlagState flags) {
+  BlockExit exit;
+  exit.target_rip = rip;
+  exit.flags = flags;
+  block_->exits.push_back(exit);
+  return block_->exits.size() - 1;
+}
+
+/// What an exit's jump leads to until it is linked.
+void Emitter::emit_edge_stub(size_t exit) {
+  block_->exits[exit].stub = offset();
+  call_to(block_->exits[exit].flags == FlagState::kSaved ? environment_.trampolines.exit_call_saved
+                                                         : environment_.trampolines.exit_call_eflags);
+  add_site(Site::Kind::kLink, static_cast<uint16_t>(exit));
+}
+
+void Emitter::emit_page_check(size_t exit, uint32_t rip, const Label& stub) {
+  const uint32_t page = (rip + mode_.code_base) >> 12;
+  a.cmp(x86::dword_ptr(host::kTlb, static_cast<int32_t>(Mmu::kExecFrameOffset + 4 * page) - kTlbBias),
+        0x7fffffff);
+  block_->exits[exit].check = offset() - 4;
+  a.jne(stub);
+}
+
+void Emitter::emit_edge(uint32_t rip) {
+  ended_ = true;
+  const bool near = same_page(rip);
+  if (!near) save_flags();
+  const size_t exit = new_exit(rip, flags_);
+  const Label stub = a.newLabel();
+  edge_stubs_.push_back({stub, exit});
+  if (!near) emit_page_check(exit, rip, stub);
+  a.long_().jmp(stub);
+  block_->exits[exit].jump = offset() - 4;
+}
+
+bool Emitter::emit_jcc(const ScannedInsn& x) {
+  const uint32_t target = branch_target(x);
+  if (beyond_code_limit(target)) return false;
+  restore_flags();
+  const auto condition = static_cast<x86::CondCode>(x.insn.condition());
+  if (same_page(target)) {
+    const size_t exit = new_exit(target, FlagState::kEflags);
+    const Label stub = a.newLabel();
+    edge_stubs_.push_back({stub, exit});
+    a.long_().j(condition, stub);
+    block_->exits[exit].jump = offset() - 4;
+    emit_edge(x.next_rip);
+    return true;
+  }
+  // Not taken first: the other edge has more to do.
+  const Label taken = a.newLabel();
+  a.j(condition, taken);
+  const FlagState at_branch = flags_;
+  emit_edge(x.next_rip);
+  flags_ = at_branch;
+  a.bind(taken);
+  emit_edge(target);
+  return true;
+}
+
+bool Emitter::emit_loop(const ScannedInsn& x) {
+  const uint32_t target = branch_target(x);
+  if (beyond_code_limit(target) || x.insn.address_size != 4) return false;
+  const bool loop = x.row->mnemonic == Mnemonic::LOOP;
+  const FlagState at_branch = flags_;
+  if (loop) a.lea(x86::ecx, x86::ptr(x86::rcx, -1));
+  const Label zero = a.newLabel();
+  a.short_().jecxz(x86::ecx, zero);
+  const Label other = a.newLabel();
+  a.long_().jmp(other);
+  a.bind(zero);
+  emit_edge(loop ? x.next_rip : target);
+  flags_ = at_branch;
+  a.bind(other);
+  emit_edge(loop ? target : x.next_rip);
+  return true;
+}
+
+// The host's return stack pairs guest calls with guest returns: a call pushes its guest return address and
+// calls; the return compares, and returns to the landing, which drops the address and goes on.
+bool Emitter::emit_call(const ScannedInsn& x) {
+  if (!environment_.options.inline_memory) return false;
+  const unsigned bytes = x.insn.operand_size;
+  const uint32_t return_rip = bytes == 2 ? x.next_rip & 0xffff : x.next_rip;
+  const bool indirect = x.insn.opcode == 0xff;
+  const bool pair = environment_.options.pair_calls;
+  if (indirect) {
+    if (!load_branch_target(x, x86::r12d)) return false;
+    check_code_limit(x86::r12d);
+    push_immediate(return_rip, bytes);
+    save_flags();
+    if (pair) {
+      a.mov(x86::r10d, return_rip);
+      a.push(x86::r10);
+      const Label jump = a.newLabel();
+      a.call(jump);
+      // The landing: here the return comes back.
+      a.lea(x86::rsp, x86::ptr(x86::rsp, 8));
+      flags_ = FlagState::kSaved;
+      emit_edge(return_rip);
+      a.bind(jump);
+    }
+    a.mov(x86::r10d, x86::r12d);
+    emit_lookup_jump();
+    return true;
+  }
+  const uint32_t target = branch_target(x);
+  if (beyond_code_limit(target)) return false;
+  push_immediate(return_rip, bytes);
+  save_flags();
+  if (!pair) {
+    emit_edge(target);
+    return true;
+  }
+  const size_t exit = new_exit(target, FlagState::kSaved);
+  const Label stub = a.newLabel();
+  edge_stubs_.push_back({stub, exit});
+  if (!same_page(target)) emit_page_check(exit, target, stub);
+  a.mov(x86::r10d, return_rip);
+  a.push(x86::r10);
+  a.call(stub);
+  block_->exits[exit].jump = offset() - 4;
+  a.lea(x86::rsp, x86::ptr(x86::rsp, 8));
+  flags_ = FlagState::kSaved;
+  emit_edge(return_rip);
+  return true;
+}
+
+bool Emitter::emit_ret(const ScannedInsn& x) {
+  if (!environment_.options.inline_memory) return false;
+  const unsigned bytes = x.insn.operand_size;
+  const unsigned extra = x.insn.opcode == 0xc2 ? static_cast<unsigned>(x.insn.imm & 0xffff) : 0;
+  const Gp linear = probe_pop(bytes);
+  if (bytes == 4) {
+    a.mov(x86::r10d, probed(linear, 4));
+  } else {
+    a.movzx(x86::r10d, probed(linear, 2));
+  }
+  check_code_limit(x86::r10d);
+  commit_pop(bytes, extra);
+  if (environment_.options.pair_calls) {
+    const Label unpaired = a.newLabel();
+    a.cmp(x86::r10, x86::ptr(x86::rsp, 8));
+    a.jne(unpaired);
+    a.ret();
+    a.bind(unpaired);
+  }
+  emit_lookup_jump();
+  return true;
+}
+
+bool Emitter::emit_jmp_indirect(const ScannedInsn& x) {
+  if (!environment_.options.inline_memory) return false;
+  if (!load_branch_target(x, x86::r10d)) return false;
+  save_flags();
+  check_code_limit(x86::r10d);
+  emit_lookup_jump();
+  return true;
+}
+
+bool Emitter::load_branch_target(const ScannedInsn& x, const Gp& out) {
+  const unsigned bytes = x.insn.operand_size;
+  if (x.insn.is_memory()) {
+    const Gp linear = emit_operand(x.insn, bytes, false);
+    if (bytes == 4) {
+      a.mov(out.r32(), probed(linear, 4));
+    } else {
+      a.movzx(out.r32(), probed(linear, 2));
+    }
+  } else if (bytes == 4) {
+    a.mov(out.r32(), host::guest32(x.insn.rm()));
+  } else {
+    a.movzx(out.r32(), host::guest(x.insn.rm(), 2));
+  }
+  return true;
+}
+
+void Emitter::check_code_limit(const Gp& target) {
+  if (mode_.code_limit == 0xffffffff) return;
+  save_flags();
+  a.cmp(target.r32(), mode_.code_limit);
+  a.ja(step_label());
+}
+
+void Emitter::emit_lookup_jump() {
+  ended_ = true;
+  if (!environment_.options.inline_lookup) {
+    jump_to(environment_.trampolines.exit_indirect);
+    return;
+  }
+  const Label miss = a.newLabel();
+  const auto jumps = [](size_t offset) {
+    return static_cast<int32_t>(offsetof(Frame, jumps) + offset) - kFrameBias;
+  };
+  a.mov(x86::r11d, x86::r10d);
+  a.shr(x86::r11d, JumpCache::kBits);
+  a.xor_(x86::r11d, x86::r10d);
+  a.and_(x86::r11d, JumpCache::kEntries - 1);
+  a.mov(x86::r12, VIREO_FRAME(mode_tag));
+  a.or_(x86::r12, x86::r10);
+  a.cmp(x86::r12, x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, tag))));
+  a.jne(miss);
+  if (mode_.code_base == 0) {
+    a.mov(x86::r12d, x86::r10d);
+  } else {
+    a.lea(x86::r12d, x86::ptr(x86::r10, static_cast<int32_t>(mode_.code_base)));
+  }
+  a.shr(x86::r12d, 12);
+  a.mov(x86::r12d,
+        x86::dword_ptr(host::kTlb, x86::r12, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
+  a.cmp(x86::r12d, x86::dword_ptr(host::kFrame, x86::r11, 2, jumps(offsetof(JumpCache, exec_frame))));
+  a.jne(miss);
+  a.jmp(x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, code))));
+  a.bind(miss);
+  jump_to(environment_.trampolines.exit_indirect);
+}
+
+}  // namespace vireo::translator

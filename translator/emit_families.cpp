@@ -1,0 +1,31 @@
+// Families of which every instruction is the interpreter's.
+#include "translator/emitter.h"
+
+namespace vireo::translator {
+
+bool Emitter::emit_String(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Segment(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_System(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Io(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Fpu(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Mmx(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Sse(const ScannedInsn&) {
+  return false;
+}
+bool Emitter::emit_Avx(const ScannedInsn&) {
+  return false;
+}
+
+}  // namespace vireo::translator

@@ -1,0 +1,104 @@
+// Memory operands in TLB mode: offset, segment, probe. The one seam that another way to reach guest memory
+// replaces.
+#include "translator/emitter.h"
+#include "translator/frame_access.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+
+bool Emitter::flat(SegReg segment) const {
+  switch (segment) {
+    case SegReg::kEs:
+      return mode_.mode.has(Mode::kFlatEs);
+    case SegReg::kSs:
+      return mode_.mode.has(Mode::kFlatSs);
+    case SegReg::kDs:
+      return mode_.mode.has(Mode::kFlatDs);
+    default:
+      return false;
+  }
+}
+
+x86::Gp Emitter::emit_offset(const isa::Insn& insn) {
+  const bool has_base = insn.base < isa::kNoRegister;
+  const bool has_index = insn.index < isa::kNoRegister;
+  const auto disp = static_cast<int32_t>(insn.disp);
+  if (insn.address_size == 2) {
+    if (!has_base && !has_index) {
+      a.mov(x86::r10d, static_cast<uint32_t>(disp) & 0xffff);
+      return x86::r10d;
+    }
+    if (has_base && has_index) {
+      a.lea(x86::r10d, x86::ptr(host::guest32(insn.base).r64(), host::guest32(insn.index).r64(), 0, disp));
+    } else {
+      a.lea(x86::r10d, x86::ptr(host::guest32(has_base ? insn.base : insn.index).r64(), disp));
+    }
+    a.movzx(x86::r10d, x86::r10w);
+    return x86::r10d;
+  }
+  if (!has_base && !has_index) {
+    a.mov(x86::r10d, static_cast<uint32_t>(disp));
+    return x86::r10d;
+  }
+  if (!has_index && disp == 0) return host::guest32(insn.base);
+  if (has_base && has_index) {
+    a.lea(x86::r10d,
+          x86::ptr(host::guest32(insn.base).r64(), host::guest32(insn.index).r64(), insn.scale, disp));
+  } else if (has_base) {
+    a.lea(x86::r10d, x86::ptr(host::guest32(insn.base).r64(), disp));
+  } else {
+    x86::Mem m;
+    m.setIndex(host::guest32(insn.index).r64(), insn.scale);
+    m.setOffset(disp);
+    a.lea(x86::r10d, m);
+  }
+  return x86::r10d;
+}
+
+x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write) {
+  if (flat(segment)) return offset;
+  save_flags();
+  const size_t view = offsetof(Frame, views) + static_cast<unsigned>(segment) * sizeof(Frame::views[0]);
+  using View = interp::Interp::SegmentView;
+  a.lea(x86::r11, x86::ptr(offset.r64(), static_cast<int32_t>(bytes)));
+  a.cmp(x86::r11, frame_field(view + (write ? offsetof(View, write_end) : offsetof(View, read_end))));
+  a.ja(step_label());
+  if (offset != x86::r10d) a.mov(x86::r10d, offset);
+  a.add(x86::r10d, frame_field(view + offsetof(View, base), 4));
+  return x86::r10d;
+}
+
+void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write) {
+  save_flags();
+  const Gp linear = linear32.r32();
+  SlowProbe slow{a.newLabel(), Label(), a.newLabel(), Label(), linear, insn_, static_cast<uint8_t>(bytes),
+                 write};
+  a.bind(slow.retry);
+  if (environment_.bmi2) {
+    a.shrx(x86::r11d, linear, host::kTlb.r32());
+  } else {
+    a.mov(x86::r11d, linear);
+    a.shr(x86::r11d, 12);
+  }
+  a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
+  a.test(host::kDelta, host::kDelta);
+  a.jz(slow.miss);
+  if (bytes > 1) {
+    slow.unaligned = a.newLabel();
+    slow.back = a.newLabel();
+    const uint32_t mask = bytes == 2 ? 1 : bytes <= 4 ? 3 : bytes <= 8 ? 7 : 15;
+    a.test(linear.r8(), mask);
+    a.jnz(slow.unaligned);
+    a.bind(slow.back);
+  }
+  slow_probes_.push_back(slow);
+}
+
+x86::Gp Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write) {
+  const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
+  emit_probe(linear, bytes, write);
+  return linear;
+}
+
+}  // namespace vireo::translator

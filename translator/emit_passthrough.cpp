@@ -1,0 +1,198 @@
+// Integer instructions without side effects on the machine: re-encoded.
+#include "core/isa/mnemonic.h"
+#include "translator/emitter.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+using isa::Mnemonic;
+
+namespace {
+
+/// Instructions that use EAX without naming it.
+bool uses_eax_implicitly(Mnemonic m, const isa::Insn& insn) {
+  switch (m) {
+    case Mnemonic::MUL:
+    case Mnemonic::DIV:
+    case Mnemonic::IDIV:
+    case Mnemonic::CMPXCHG:
+    case Mnemonic::CMPXCHG8B:
+    case Mnemonic::CBW:
+    case Mnemonic::CWD:
+    case Mnemonic::LAHF:
+    case Mnemonic::SAHF:
+      return true;
+    case Mnemonic::IMUL:
+      return insn.opcode == 0xf6 || insn.opcode == 0xf7;
+    default:
+      return false;
+  }
+}
+
+bool writes_eax(Mnemonic m) {
+  return m != Mnemonic::SAHF && m != Mnemonic::CMP && m != Mnemonic::TEST;
+}
+
+}  // namespace
+
+/// Before an instruction with these effects: the flags into EFLAGS if it needs them or leaves some of them
+/// alone; or if it needs rax.
+void Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
+  const uint32_t modified = row.flags.modified & rflags::kArithmetic;
+  const uint32_t tested = row.flags.tested & rflags::kArithmetic;
+  if (tested == 0 && modified == 0) {
+    if (free_rax) restore_flags();
+    return;
+  }
+  // What the manual calls undefined, silicon may leave unchanged; AF of the logic instructions is known to be
+  // cleared.
+  const uint32_t undefined = row.flags.undefined & rflags::kArithmetic;
+  const bool all_written = modified == rflags::kArithmetic && tested == 0 &&
+                           !row.has(isa::attribute::kFlagsIfCount) &&
+                           (undefined == 0 || (undefined == rflags::kAf && row.family == isa::Family::Alu));
+  if (all_written) {
+    forget_flags();
+  } else {
+    restore_flags();
+  }
+}
+
+void Emitter::note_flags_after(const isa::InsnRow& row) {
+  if (row.flags.modified & rflags::kArithmetic) flags_ = FlagState::kEflags;
+}
+
+bool Emitter::emit_Passthrough(const ScannedInsn& x) {
+  const isa::InsnRow& row = *x.row;
+  const OperandUse use = operand_use(x.insn, row);
+  switch (row.mnemonic) {
+    case Mnemonic::NOP:
+    case Mnemonic::PREFETCH:
+      return true;
+    case Mnemonic::PAUSE:
+      a.pause();
+      return true;
+    case Mnemonic::LEA:
+      return emit_lea(x);
+    case Mnemonic::CLD:
+    case Mnemonic::STD: {
+      a.mov(x86::r10, x86::ptr(host::kFrame, static_cast<int32_t>(offsetof(Frame, cpu)) - kFrameBias));
+      const bool was_saved = flags_ == FlagState::kSaved;
+      if (!was_saved) save_flags();
+      const x86::Mem byte = x86::byte_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags) + 1));
+      if (row.mnemonic == Mnemonic::CLD) {
+        a.and_(byte, static_cast<uint8_t>(~(rflags::kDf >> 8)));
+      } else {
+        a.or_(byte, static_cast<uint8_t>(rflags::kDf >> 8));
+      }
+      return true;
+    }
+    case Mnemonic::BT:
+    case Mnemonic::BTS:
+    case Mnemonic::BTR:
+    case Mnemonic::BTC:
+      if (row.has(isa::attribute::kBitString) && use.memory) return emit_bit_string(x, use);
+      break;
+    // Not in 64-bit code, or not worth an emitter.
+    case Mnemonic::DAA:
+    case Mnemonic::DAS:
+    case Mnemonic::AAA:
+    case Mnemonic::AAS:
+    case Mnemonic::AAM:
+    case Mnemonic::AAD:
+    case Mnemonic::SALC:
+    case Mnemonic::XLAT:
+      return false;
+    default:
+      break;
+  }
+  return emit_reencoded(x, use, uses_eax_implicitly(row.mnemonic, x.insn));
+}
+
+bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool implicit_eax) {
+  const isa::InsnRow& row = *x.row;
+  if (use.memory && !environment_.options.inline_memory) return false;
+  const bool needs_rax = implicit_eax || (use.uses_high_byte && (use.names_al || use.uses_ah));
+  // A REX prefix makes AH to BH unreachable.
+  const bool exchange = use.uses_high_byte && use.memory;
+  if (use.uses_high_byte && use.names_esp) return false;
+  const bool divides = row.mnemonic == Mnemonic::DIV || row.mnemonic == Mnemonic::IDIV;
+  // Without memory, a byte operand DIV r8b and the like are reachable; AH is only as rax's.
+  HostForm form;
+  form.eax_in_rax = needs_rax;
+  form.high_bytes_exchanged = exchange;
+  if (use.memory) {
+    const Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    form.memory_base = static_cast<uint8_t>(linear.id());
+    form.memory_index = static_cast<uint8_t>(host::kDelta.id());
+  }
+  if (divides) {
+    restore_flags();  // it may fault
+  } else {
+    prepare_flags(row, needs_rax);
+  }
+  if (needs_rax) a.mov(x86::eax, x86::r8d);
+  const auto exchange_halves = [&] {
+    if (!exchange) return;
+    // The byte register stands in ModRM.reg: the other operand is memory.
+    switch (x.insn.reg()) {
+      case 4:
+        a.xchg(x86::al, x86::ah);
+        break;
+      case 5:
+        a.xchg(x86::cl, x86::ch);
+        break;
+      case 6:
+        a.xchg(x86::dl, x86::dh);
+        break;
+      default:
+        a.xchg(x86::bl, x86::bh);
+        break;
+    }
+  };
+  exchange_halves();
+  if (divides) add_site(Site::Kind::kFault, insn_);
+  embed(reencode(x.insn, row, x.bytes, form));
+  exchange_halves();
+  if (needs_rax && writes_eax(row.mnemonic)) a.mov(x86::r8d, x86::eax);
+  note_flags_after(row);
+  return true;
+}
+
+bool Emitter::emit_lea(const ScannedInsn& x) {
+  const Gp address = emit_offset(x.insn);
+  if (x.insn.operand_size == 2) {
+    a.mov(host::guest(x.insn.reg(), 2), address.r16());
+  } else if (host::guest32(x.insn.reg()) != address) {
+    a.mov(host::guest32(x.insn.reg()), address);
+  }
+  return true;
+}
+
+// SDM 2A 3.1.1.9, "Bit(BitBase, BitOffset)": the offset is signed and reaches beyond the operand.
+bool Emitter::emit_bit_string(const ScannedInsn& x, const OperandUse& use) {
+  if (x.insn.address_size != 4 || !environment_.options.inline_memory) return false;
+  const bool wide = x.insn.operand_size == 4;
+  const Gp offset = emit_offset(x.insn);
+  save_flags();
+  if (wide) {
+    a.mov(x86::r12d, host::guest32(x.insn.reg()));
+  } else {
+    a.movsx(x86::r12d, host::guest(x.insn.reg(), 2));
+  }
+  a.sar(x86::r12d, wide ? 5 : 4);
+  a.movsxd(x86::r12, x86::r12d);
+  a.lea(x86::r10d, x86::ptr(offset.r64(), x86::r12, wide ? 2 : 1));
+  const Gp linear = emit_segment(x.insn.segment, x86::r10d, use.memory_bytes, use.writes_memory);
+  emit_probe(linear, use.memory_bytes, use.writes_memory);
+  a.mov(x86::r12d, host::guest32(x.insn.reg()));
+  a.and_(x86::r12d, wide ? 31 : 15);
+  restore_flags();
+  HostForm form;
+  form.memory_base = static_cast<uint8_t>(linear.id());
+  form.memory_index = static_cast<uint8_t>(host::kDelta.id());
+  form.reg_instead = static_cast<uint8_t>(x86::r12.id());
+  embed(reencode(x.insn, *x.row, x.bytes, form));
+  return true;
+}
+
+}  // namespace vireo::translator

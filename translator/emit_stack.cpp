@@ -1,0 +1,132 @@
+// PUSH, POP, LEAVE, and the stack accesses of CALL and RET.
+#include "core/isa/mnemonic.h"
+#include "translator/emitter.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+using isa::Mnemonic;
+
+namespace {
+
+constexpr unsigned kEsp = 4, kEbp = 5;
+
+x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
+  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
+}
+
+}  // namespace
+
+void Emitter::probe_push(unsigned bytes) {
+  a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
+  if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
+  emit_probe(emit_segment(SegReg::kSs, x86::r10d, bytes, true), bytes, true);
+}
+
+void Emitter::commit_push(unsigned bytes) {
+  if (mode_.mode.has(Mode::kStack32)) {
+    a.lea(x86::r9d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
+  } else {
+    a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
+    a.mov(x86::r9w, x86::r10w);
+  }
+}
+
+x86::Gp Emitter::probe_pop(unsigned bytes) {
+  Gp offset = x86::r9d;
+  if (!mode_.mode.has(Mode::kStack32)) {
+    a.movzx(x86::r10d, x86::r9w);
+    offset = x86::r10d;
+  }
+  const Gp linear = emit_segment(SegReg::kSs, offset, bytes, false);
+  emit_probe(linear, bytes, false);
+  return linear;
+}
+
+void Emitter::commit_pop(unsigned bytes, unsigned extra) {
+  const auto step = static_cast<int32_t>(bytes + extra);
+  if (mode_.mode.has(Mode::kStack32)) {
+    a.lea(x86::r9d, x86::ptr(x86::r9, step));
+  } else {
+    a.lea(x86::r11d, x86::ptr(x86::r9, step));
+    a.mov(x86::r9w, x86::r11w);
+  }
+}
+
+void Emitter::push_value(const Gp& value, unsigned bytes) {
+  probe_push(bytes);
+  a.mov(probed(x86::r10, bytes), bytes == 4 ? Gp(value.r32()) : Gp(value.r16()));
+  commit_push(bytes);
+}
+
+void Emitter::push_immediate(uint32_t value, unsigned bytes) {
+  probe_push(bytes);
+  if (bytes == 4) {
+    a.mov(probed(x86::r10, 4), static_cast<int32_t>(value));
+  } else {
+    a.mov(probed(x86::r10, 2), static_cast<uint16_t>(value));
+  }
+  commit_push(bytes);
+}
+
+bool Emitter::emit_Stack(const ScannedInsn& x) {
+  if (!environment_.options.inline_memory) return false;
+  const isa::Insn& insn = x.insn;
+  const unsigned bytes = insn.operand_size;
+  const OperandUse use = operand_use(insn, *x.row);
+  switch (x.row->mnemonic) {
+    case Mnemonic::PUSH:
+      if (use.opcode_is_gpr) {
+        push_value(host::guest32(insn.opcode_reg()), bytes);
+      } else if (use.rm_is_gpr) {
+        push_value(host::guest32(insn.rm()), bytes);
+      } else if (use.memory) {
+        const Gp linear = emit_operand(insn, bytes, false);
+        if (bytes == 4) {
+          a.mov(x86::r12d, probed(linear, 4));
+        } else {
+          a.movzx(x86::r12d, probed(linear, 2));
+        }
+        push_value(x86::r12d, bytes);
+      } else {
+        push_immediate(static_cast<uint32_t>(insn.imm), bytes);
+      }
+      return true;
+    case Mnemonic::POP: {
+      if (!use.opcode_is_gpr && !use.rm_is_gpr) {
+        // The address is computed with the stack pointer already popped: left to the interpreter.
+        if (insn.base == kEsp) return false;
+        const Gp stack = probe_pop(bytes);
+        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), probed(stack, bytes));
+        const Gp linear = emit_operand(insn, bytes, true);
+        a.mov(probed(linear, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+        commit_pop(bytes);
+        return true;
+      }
+      const unsigned number = use.opcode_is_gpr ? insn.opcode_reg() : insn.rm();
+      const Gp linear = probe_pop(bytes);
+      if (number == kEsp) {
+        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), probed(linear, bytes));
+        commit_pop(bytes);
+        a.mov(host::guest(kEsp, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+      } else {
+        a.mov(host::guest(number, bytes), probed(linear, bytes));
+        commit_pop(bytes);
+      }
+      return true;
+    }
+    case Mnemonic::LEAVE: {
+      if (bytes != 4 || !mode_.mode.has(Mode::kStack32)) return false;
+      const Gp linear = emit_segment(SegReg::kSs, host::guest32(kEbp), 4, false);
+      emit_probe(linear, 4, false);
+      a.mov(x86::r12d, probed(linear, 4));
+      a.lea(x86::r9d, x86::ptr(x86::rbp, 4));
+      a.mov(x86::ebp, x86::r12d);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+}  // namespace vireo::translator

@@ -1,0 +1,215 @@
+#include "translator/emitter.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "translator/frame_access.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+using isa::InsnClass;
+
+namespace {
+
+/// The word that the countdown's poll reads, in the last bytes of the Frame's pages: with a countdown below 0
+/// the address lies in the inaccessible page behind.
+constexpr int32_t kPollOffset = static_cast<int32_t>(kFrameBytes - 8) - kFrameBias;
+
+}  // namespace
+
+Emitter::Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address)
+    : environment_(environment), mode_(mode), address_(code_address) {
+  code_.init(Environment::host(), reinterpret_cast<uint64_t>(code_address));
+  code_.attach(&a);
+}
+
+std::span<const uint8_t> Emitter::code() const {
+  const CodeBuffer& buffer = code_.sectionById(0)->buffer();
+  return {buffer.data(), buffer.size()};
+}
+
+// A block that first needs its flags saved is entered with them saved; the other way round for the rest.
+FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
+  for (const ScannedInsn& x : insns) {
+    switch (x.row->insn_class) {
+      case InsnClass::Passthrough:
+        if (operand_use(x.insn, *x.row).memory) return FlagState::kSaved;
+        break;
+      case InsnClass::Control:
+        return x.row->flags.tested != 0 ? FlagState::kEflags : FlagState::kSaved;
+      default:
+        return FlagState::kSaved;
+    }
+    if ((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) return FlagState::kEflags;
+  }
+  return FlagState::kEflags;
+}
+
+void Emitter::emit_entry(FlagState wanted) {
+  block_->entry[static_cast<unsigned>(wanted == FlagState::kSaved ? FlagState::kEflags : FlagState::kSaved)] =
+      0;
+  flags_ = wanted == FlagState::kSaved ? FlagState::kEflags : FlagState::kSaved;
+  if (wanted == FlagState::kSaved) {
+    save_flags();
+  } else {
+    restore_flags();
+  }
+  block_->entry[static_cast<unsigned>(wanted)] = offset();
+  // Neither touches the flags. The count is filled in when it is known.
+  a.long_().lea(host::kCountdown, x86::ptr(host::kCountdown, -0x7fff));
+  count_operand_ = offset() - 4;
+  if (environment_.bmi2) {
+    a.shrx(x86::r10, host::kCountdown, host::kFrame);
+  } else {
+    a.mov(x86::r10, host::kCountdown);
+    a.bswap(x86::r10);
+    a.movzx(x86::r10d, x86::r10b);
+  }
+  add_site_at(offset(), wanted == FlagState::kSaved ? Site::Kind::kPollSaved : Site::Kind::kPollEflags, 0);
+  a.mov(x86::r10, x86::ptr(host::kFrame, x86::r10, 3, kPollOffset));
+}
+
+bool Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
+  block_ = &block;
+  block.insn_offset.clear();
+  block.sites.clear();
+  block.exits.clear();
+  emit_entry(wanted_entry(insns));
+  for (const ScannedInsn& x : insns) {
+    block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
+    bool emitted = false;
+    switch (x.row->insn_class) {
+#define VIREO_CLASS(name)     \
+  case InsnClass::name:       \
+    emitted = emit_##name(x); \
+    break;
+      VIREO_CLASS(Passthrough)
+      VIREO_CLASS(Stack)
+      VIREO_CLASS(String)
+      VIREO_CLASS(Control)
+      VIREO_CLASS(Segment)
+      VIREO_CLASS(System)
+      VIREO_CLASS(Io)
+      VIREO_CLASS(Fpu)
+      VIREO_CLASS(Mmx)
+      VIREO_CLASS(Sse)
+      VIREO_CLASS(Avx)
+#undef VIREO_CLASS
+    }
+    if (!emitted) {
+      block.left = x.row->mnemonic;
+      if (insn_ == 0) return false;
+      emit_leave();
+      ended_ = true;
+      break;
+    }
+    ++insn_;
+    if (ended_) break;
+  }
+  block.insn_count = insn_;
+  const ScannedInsn& last = insns[insn_ - 1];
+  block.guest_bytes = last.next_rip - block.rip;
+  if (block.insn_offset.size() == insn_)
+    block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
+  if (!ended_) emit_edge(last.next_rip);
+  emit_slow_paths();
+  block.code = address_;
+  block.code_bytes = offset();
+  std::sort(block.sites.begin(), block.sites.end(),
+            [](const Site& x, const Site& y) { return x.offset < y.offset; });
+  uint8_t* count = const_cast<uint8_t*>(code().data()) + count_operand_;
+  const int32_t minus = -static_cast<int32_t>(insn_);
+  std::copy_n(reinterpret_cast<const uint8_t*>(&minus), 4, count);
+  return true;
+}
+
+void Emitter::save_flags() {
+  if (flags_ == FlagState::kSaved) return;
+  a.lahf();
+  a.seto(x86::al);
+  flags_ = FlagState::kSaved;
+}
+
+void Emitter::restore_flags() {
+  if (flags_ == FlagState::kEflags) return;
+  a.add(x86::al, 0x7f);  // sets OF from AL
+  a.sahf();
+  flags_ = FlagState::kEflags;
+}
+
+void Emitter::add_site(Site::Kind kind, uint16_t insn) {
+  add_site_at(offset(), kind, insn);
+}
+
+void Emitter::add_site_at(uint32_t at, Site::Kind kind, uint16_t insn) {
+  block_->sites.push_back({at, insn, kind});
+}
+
+void Emitter::call_to(const uint8_t* target) {
+  a.db(0xe8);
+  a.dd(static_cast<uint32_t>(target - (address_ + a.offset() + 4)));
+}
+
+void Emitter::jump_to(const uint8_t* target) {
+  a.db(0xe9);
+  a.dd(static_cast<uint32_t>(target - (address_ + a.offset() + 4)));
+}
+
+void Emitter::embed(const HostInsn& insn) {
+  a.embed(insn.bytes.data(), insn.size);
+}
+
+void Emitter::emit_leave() {
+  call_to(flags_ == FlagState::kSaved ? environment_.trampolines.exit_call_saved
+                                      : environment_.trampolines.exit_call_eflags);
+  add_site(Site::Kind::kLeave, insn_);
+}
+
+Label Emitter::step_label() {
+  if (slow_steps_.empty() || slow_steps_.back().insn != insn_) slow_steps_.push_back({a.newLabel(), insn_});
+  return slow_steps_.back().start;
+}
+
+void Emitter::emit_slow_paths() {
+  for (const SlowProbe& p : slow_probes_) {
+    const x86::Gp linear = p.linear.r32();
+    if (p.unaligned.isValid()) {
+      a.bind(p.unaligned);
+      a.mov(x86::r11d, linear);
+      a.and_(x86::r11d, static_cast<uint32_t>(kPageMask));
+      a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize) - p.bytes);
+      Label crosses = a.newLabel();
+      a.ja(crosses);
+      a.mov(x86::r11d, linear);
+      a.shr(x86::r11d, 12);
+      a.mov(host::kDelta, tlb_word(p.write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
+      a.jmp(p.back);
+      a.bind(crosses);
+      call_to(environment_.trampolines.exit_call_saved);
+      add_site(Site::Kind::kStep, p.insn);
+    }
+    a.bind(p.miss);
+    if (linear != x86::r10d) a.mov(x86::r10d, linear);
+    call_to(p.write ? environment_.trampolines.fill_write : environment_.trampolines.fill_read);
+    add_site(Site::Kind::kStep, p.insn);
+    a.jmp(p.retry);
+  }
+  for (const SlowFpu& f : slow_fpu_) {
+    a.bind(f.start);
+    call_to(environment_.trampolines.load_fpu);
+    add_site(Site::Kind::kStep, f.insn);
+    a.jmp(f.back);
+  }
+  for (const SlowStep& s : slow_steps_) {
+    a.bind(s.start);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kStep, s.insn);
+  }
+  for (const EdgeStub& e : edge_stubs_) {
+    a.bind(e.start);
+    emit_edge_stub(e.exit);
+  }
+}
+
+}  // namespace vireo::translator

@@ -1,0 +1,183 @@
+// Emits the host code of one block. The families' emitters (emit_*.cpp) are its members; each takes one
+// decoded instruction, and says false, before it has emitted anything, when the interpreter has to execute
+// it.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/isa/insn_row.h"
+#include "core/mmu.h"
+#include "translator/block.h"
+#include "translator/options.h"
+#include "translator/reencode.h"
+#include "translator/trampolines.h"
+
+namespace vireo::translator {
+
+/// One guest instruction of a block.
+struct ScannedInsn {
+  isa::Insn insn;
+  const isa::InsnRow* row;
+  std::span<const uint8_t> bytes;
+  uint32_t rip;  ///< of its first byte
+  uint32_t next_rip;
+};
+
+/// What the host and the machine give the emitter.
+struct EmitterEnvironment {
+  const Options& options;
+  const Trampolines& trampolines;
+  bool bmi2 = false;
+};
+
+/// Segments of the mode that is translated for: what is not flat is checked against the Frame's views.
+struct EmitterMode {
+  Mode mode;
+  uint32_t code_base = 0;
+  uint32_t code_limit = 0xffffffff;
+};
+
+class Emitter {
+ public:
+  Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address);
+
+  /// Emits as many of `insns` as possible and fills in what the block says of its code. False if not even the
+  /// first can be emitted.
+  bool emit_block(std::span<const ScannedInsn> insns, Block& block);
+  std::span<const uint8_t> code() const;
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Label = asmjit::Label;
+
+  // --- families: one instruction each; `x` is also in x_
+  bool emit_Passthrough(const ScannedInsn& x);
+  bool emit_Stack(const ScannedInsn& x);
+  bool emit_String(const ScannedInsn& x);
+  bool emit_Control(const ScannedInsn& x);
+  bool emit_Segment(const ScannedInsn& x);
+  bool emit_System(const ScannedInsn& x);
+  bool emit_Io(const ScannedInsn& x);
+  bool emit_Fpu(const ScannedInsn& x);
+  bool emit_Mmx(const ScannedInsn& x);
+  bool emit_Sse(const ScannedInsn& x);
+  bool emit_Avx(const ScannedInsn& x);
+
+  // --- passthrough (emit_passthrough.cpp)
+  bool emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool implicit_eax);
+  bool emit_lea(const ScannedInsn& x);
+  bool emit_bit_string(const ScannedInsn& x, const OperandUse& use);
+  void prepare_flags(const isa::InsnRow& row, bool free_rax);
+  void note_flags_after(const isa::InsnRow& row);
+
+  // --- stack (emit_stack.cpp); the pointer register changes last
+  /// Probes the place of a push; the operand is then [kAddress + kDelta].
+  void probe_push(unsigned bytes);
+  void commit_push(unsigned bytes);
+  /// Probes the place of a pop; the operand's base register is returned.
+  Gp probe_pop(unsigned bytes);
+  void commit_pop(unsigned bytes, unsigned extra = 0);
+  void push_value(const Gp& value, unsigned bytes);
+  void push_immediate(uint32_t value, unsigned bytes);
+
+  // --- control flow (emit_control.cpp)
+  bool emit_jcc(const ScannedInsn& x);
+  bool emit_loop(const ScannedInsn& x);
+  bool emit_call(const ScannedInsn& x);
+  bool emit_ret(const ScannedInsn& x);
+  bool emit_jmp_indirect(const ScannedInsn& x);
+  /// Ends the block: goes on at `rip`.
+  void emit_edge(uint32_t rip);
+  void emit_edge_stub(size_t exit);
+  size_t new_exit(uint32_t rip, FlagState flags);
+  bool same_page(uint32_t rip) const;
+  /// Compares what the target's page maps to with what it mapped to when the exit was linked.
+  void emit_page_check(size_t exit, uint32_t rip, const Label& stub);
+  /// Indirect branch to the EIP in r10.
+  void emit_lookup_jump();
+  void check_code_limit(const Gp& target);
+  bool load_branch_target(const ScannedInsn& x, const Gp& out);
+  bool beyond_code_limit(uint32_t rip) const { return rip > mode_.code_limit; }
+  uint32_t branch_target(const ScannedInsn& x) const;
+
+  // --- strings (emit_string.cpp)
+  bool emit_single_string(const ScannedInsn& x);
+  bool emit_repeated_string(const ScannedInsn& x);
+
+  // --- memory (emit_memory.cpp)
+  /// The memory operand's offset, truncated to the address size, in the register returned (kAddress or the
+  /// guest register that is the whole address).
+  Gp emit_offset(const isa::Insn& insn);
+  /// Adds the segment's base after its checks; gives the register with the linear address.
+  Gp emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write);
+  /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
+  void emit_probe(const Gp& linear, unsigned bytes, bool write);
+  /// All three.
+  Gp emit_operand(const isa::Insn& insn, unsigned bytes, bool write);
+  bool flat(SegReg segment) const;
+
+  // --- flags
+  void save_flags();
+  void restore_flags();
+  void forget_flags() { flags_ = FlagState::kEflags; }
+
+  // --- leaving
+  /// A call that leaves translated code to have the current instruction interpreted.
+  void emit_leave();
+  /// Where to jump for that from a fast path; flags saved.
+  Label step_label();
+  void add_site(Site::Kind kind, uint16_t insn);
+  void add_site_at(uint32_t offset, Site::Kind kind, uint16_t insn);
+  void call_to(const uint8_t* target);
+  void jump_to(const uint8_t* target);
+  void embed(const HostInsn& insn);
+  void mov_guest(unsigned guest, const Gp& value) { a.mov(host::guest32(guest), value.r32()); }
+
+  // --- FPU (emit_fpu.cpp)
+  void require_fpu();
+  bool emit_native(const ScannedInsn& x);
+
+  FlagState wanted_entry(std::span<const ScannedInsn> insns) const;
+  void emit_entry(FlagState wanted);
+  void emit_slow_paths();
+  uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }
+
+  struct SlowProbe {
+    Label miss, unaligned, retry, back;
+    Gp linear;
+    uint16_t insn;
+    uint8_t bytes;
+    bool write;
+  };
+  struct SlowFpu {
+    Label start, back;
+    uint16_t insn;
+  };
+  struct SlowStep {
+    Label start;
+    uint16_t insn;
+  };
+  struct EdgeStub {
+    Label start;
+    size_t exit;
+  };
+
+  const EmitterEnvironment& environment_;
+  const EmitterMode& mode_;
+  const uint8_t* address_;
+  asmjit::CodeHolder code_;
+  asmjit::x86::Assembler a;
+  Block* block_ = nullptr;
+  uint16_t insn_ = 0;  ///< index of the current instruction
+  FlagState flags_ = FlagState::kEflags;
+  bool fpu_checked_ = false;
+  bool ended_ = false;  ///< the last instruction has emitted how the block ends
+  uint32_t count_operand_ = 0;
+  std::vector<SlowProbe> slow_probes_;
+  std::vector<SlowFpu> slow_fpu_;
+  std::vector<SlowStep> slow_steps_;
+  std::vector<EdgeStub> edge_stubs_;
+};
+
+}  // namespace vireo::translator

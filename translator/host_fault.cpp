@@ -1,0 +1,91 @@
+#include "translator/host_fault.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstdlib>
+#include <mutex>
+
+#include "core/types.h"
+
+namespace vireo::translator {
+
+namespace {
+
+thread_local const FaultRange* t_range = nullptr;
+struct sigaction g_before_segv, g_before_fpe;
+
+void pass_on(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& before = signal == SIGSEGV ? g_before_segv : g_before_fpe;
+  if (before.sa_flags & SA_SIGINFO) {
+    before.sa_sigaction(signal, info, context);
+  } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
+    before.sa_handler(signal);
+  } else {
+    ::signal(signal, SIG_DFL);  // the instruction faults again, and the process ends
+  }
+}
+
+void on_fault(int signal, siginfo_t* info, void* context) {
+  auto& regs = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  const auto rip = static_cast<uint64_t>(regs[REG_RIP]);
+  const FaultRange* range = t_range;
+  if (range == nullptr || rip < range->start || rip >= range->end) {
+    pass_on(signal, info, context);
+    return;
+  }
+  if (signal == SIGSEGV && reinterpret_cast<uint64_t>(info->si_addr) - range->pair_guard < kPageSize) {
+    regs[REG_RSP] = static_cast<greg_t>(range->pair_rsp);
+    return;
+  }
+  const auto* host = reinterpret_cast<const uint8_t*>(rip);
+  const bool in_eflags = range->flags_in_eflags(range->owner, host);
+  regs[REG_R10] = regs[REG_RIP];
+  regs[REG_RIP] =
+      static_cast<greg_t>(reinterpret_cast<uint64_t>(in_eflags ? range->exit_eflags : range->exit_saved));
+}
+
+void install_handlers() {
+  struct sigaction action {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGSEGV, &action, &g_before_segv);
+  sigaction(SIGFPE, &action, &g_before_fpe);
+}
+
+/// Translated code's stack is no place for a signal handler.
+class SignalStack {
+ public:
+  SignalStack() {
+    stack_t now{};
+    if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
+    constexpr size_t kBytes = size_t{64} << 10;
+    memory_ = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory_ == MAP_FAILED) return;
+    stack_t mine{};
+    mine.ss_sp = memory_;
+    mine.ss_size = kBytes;
+    sigaltstack(&mine, nullptr);
+  }
+
+ private:
+  void* memory_ = nullptr;  // for the rest of the thread's life
+};
+
+}  // namespace
+
+FaultScope::FaultScope(const FaultRange& range) : outer_(t_range) {
+  static std::once_flag once;
+  std::call_once(once, install_handlers);
+  thread_local SignalStack stack;
+  static_cast<void>(stack);
+  t_range = &range;
+}
+
+FaultScope::~FaultScope() {
+  t_range = outer_;
+}
+
+}  // namespace vireo::translator

@@ -1,0 +1,34 @@
+// Host exceptions in translated code: SIGSEGV of the countdown's poll, SIGFPE of a division. The handler
+// sends the thread to an exit trampoline with the faulting address; nothing else happens in signal context.
+#pragma once
+
+#include <cstdint>
+
+namespace vireo::translator {
+
+/// Translated code of one engine, as the handlers know it.
+struct FaultRange {
+  uint64_t start = 0, end = 0;  ///< executable addresses of blocks
+  uint64_t pair_guard = 0;      ///< the page that calls reach when the pair stack is full
+  uint64_t pair_rsp = 0;        ///< where it starts; what it holds are hints, so it may be emptied any time
+  const uint8_t* exit_saved = nullptr;  ///< for a fault where the flags are in rax
+  const uint8_t* exit_eflags = nullptr;
+  /// Whether the flags are in EFLAGS at this host address. Called in signal context.
+  bool (*flags_in_eflags)(void* owner, const uint8_t* host) = nullptr;
+  void* owner = nullptr;
+};
+
+/// While it lives, faults of this thread in `range` leave translated code. Installs the process's handlers
+/// and the thread's signal stack when they are not there yet; other faults go where they went before.
+class FaultScope {
+ public:
+  explicit FaultScope(const FaultRange& range);
+  ~FaultScope();
+  FaultScope(const FaultScope&) = delete;
+  FaultScope& operator=(const FaultScope&) = delete;
+
+ private:
+  const FaultRange* outer_;
+};
+
+}  // namespace vireo::translator

@@ -1,0 +1,24 @@
+// What a user may change about the translator. Every optimisation has its off switch here.
+#pragma once
+
+#include <cstdint>
+
+namespace vireo::translator {
+
+struct Options {
+  /// Executions of a piece of code by the interpreter before it is translated; 0: at first sight.
+  uint32_t hot_threshold = 8;
+  /// Bytes of host code kept.
+  uint64_t code_cache_bytes = uint64_t{64} << 20;
+  /// Most guest instructions in a block, 1 to 64.
+  unsigned max_block_insns = 48;
+  bool chain = true;          ///< blocks jump to each other directly
+  bool inline_lookup = true;  ///< indirect branches look their target up without leaving translated code
+  bool pair_calls = true;     ///< guest calls and returns use the host's
+  bool inline_memory = true;  ///< else every memory access is the interpreter's
+  bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
+  bool strings = true;        ///< string instructions are translated
+  bool system = true;         ///< frequent system instructions are translated
+};
+
+}  // namespace vireo::translator

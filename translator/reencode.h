@@ -1,0 +1,54 @@
+// Guest instruction to host instruction by re-encoding: the opcode stays, prefixes, ModRM and registers are
+// written for the translator's register assignment. One routine for the integer, x87, MMX and SSE set.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "core/isa/insn_row.h"
+
+namespace vireo::translator {
+
+/// What a guest instruction's operands are, as far as re-encoding has to know.
+struct OperandUse {
+  bool reg_is_gpr = false;  ///< ModRM.reg is a general register
+  bool rm_is_gpr = false;   ///< ModRM.rm is a general register
+  bool opcode_is_gpr = false;
+  bool reg_is_byte = false, rm_is_byte = false, opcode_is_byte = false;
+  bool accumulator = false;  ///< AL, AX or EAX without standing in ModRM
+  bool memory = false;       ///< a memory operand by ModRM or moffs that is accessed
+  uint8_t memory_bytes = 0;
+  bool reads_memory = false, writes_memory = false;
+  bool uses_ah = false;         ///< names AH
+  bool uses_high_byte = false;  ///< names AH, CH, DH or BH
+  bool names_al = false;
+  bool names_esp = false;
+};
+OperandUse operand_use(const isa::Insn& insn, const isa::InsnRow& row);
+
+/// How registers and memory stand in the host instruction.
+struct HostForm {
+  /// Guest EAX is in rax just now, so that AH, AL and implicit uses need no change.
+  bool eax_in_rax = false;
+  /// AH, CH, DH and BH have been exchanged with AL, CL, DL and BL, because a REX prefix is needed.
+  bool high_bytes_exchanged = false;
+  /// Host registers of the memory operand: [base + index].
+  uint8_t memory_base = 0, memory_index = 0;
+  /// Host register to stand in ModRM.reg instead of the guest's; 0xff: none.
+  uint8_t reg_instead = 0xff;
+};
+
+struct HostInsn {
+  std::array<uint8_t, 24> bytes;
+  uint8_t size = 0;
+  void put(uint8_t byte) { bytes[size++] = byte; }
+  std::span<const uint8_t> span() const { return {bytes.data(), size}; }
+};
+
+/// `guest` are the instruction's bytes (for its immediate). Nothing checks that the result makes sense: that
+/// the form fits the operands is the caller's business.
+HostInsn reencode(const isa::Insn& insn, const isa::InsnRow& row, std::span<const uint8_t> guest,
+                  const HostForm& form);
+
+}  // namespace vireo::translator

@@ -1,0 +1,172 @@
+#include "translator/trampolines.h"
+
+#include "core/check.h"
+#include "translator/frame_access.h"
+
+namespace vireo::translator {
+
+namespace {
+
+using namespace asmjit;
+using x86::ptr;
+
+constexpr auto kGprOffset = offsetof(CpuState, gpr);
+
+x86::Mem cpu_gpr(const x86::Gp& cpu, unsigned number, uint32_t size) {
+  return x86::Mem(cpu, static_cast<int32_t>(kGprOffset + 8 * number), size);
+}
+
+class Builder {
+ public:
+  Builder(const uint8_t* base, const Helpers& helpers, Trampolines& out)
+      : base_(base), helpers_(helpers), out_(out) {
+    code_.init(Environment::host(), reinterpret_cast<uint64_t>(base));
+    code_.attach(&a);
+  }
+
+  std::vector<uint8_t> build() {
+    leave_ = a.newLabel();
+    make_enter();
+    make_exits();
+    out_.fill_read = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_read), false);
+    out_.fill_write = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_write), false);
+    out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
+    out_.bytes = code_.codeSize();
+    CHECK(code_.flatten() == kErrorOk);
+    const CodeBuffer& bytes = code_.sectionById(0)->buffer();
+    return {bytes.data(), bytes.data() + bytes.size()};
+  }
+
+ private:
+  const uint8_t* here() {
+    a.align(AlignMode::kCode, 16);
+    return base_ + a.offset();
+  }
+
+  static constexpr x86::Gp kCalleeSaved[] = {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15};
+
+  void make_enter() {
+    out_.enter = here();
+    for (const x86::Gp& r : kCalleeSaved) a.push(r);
+    a.sub(x86::rsp, 8);
+    a.lea(host::kFrame, ptr(x86::rdi, kFrameBias));
+    a.mov(VIREO_FRAME(host_rsp), x86::rsp);
+    a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
+    a.mov(host::kCountdown, VIREO_FRAME(countdown));
+    a.mov(host::kTlb, VIREO_FRAME(tlb));
+    a.mov(x86::r11, VIREO_FRAME(entry));
+    a.mov(host::kFlags, VIREO_FRAME(flags));
+    a.mov(x86::r10, VIREO_FRAME(cpu));
+    for (unsigned n = 0; n < 8; ++n) a.mov(host::guest32(n), cpu_gpr(x86::r10, n, 4));
+    a.jmp(x86::r11);
+  }
+
+  void make_exits() {
+    out_.exit_call_eflags = here();
+    a.lahf();
+    a.seto(x86::al);
+    out_.exit_call_saved = base_ + a.offset();
+    a.pop(host::kAddress);
+    Label site = a.newLabel();
+    a.jmp(site);
+
+    out_.exit_jump_eflags = here();
+    a.lahf();
+    a.seto(x86::al);
+    out_.exit_jump_saved = base_ + a.offset();
+    a.bind(site);
+    a.mov(x86::r11d, static_cast<uint32_t>(ExitKind::kSite));
+    a.jmp(leave_);
+
+    out_.exit_indirect = here();
+    a.mov(x86::r11d, static_cast<uint32_t>(ExitKind::kIndirect));
+
+    a.bind(leave_);
+    a.mov(VIREO_FRAME(flags), host::kFlags);
+    a.mov(VIREO_FRAME(exit_address), host::kAddress);
+    a.mov(VIREO_FRAME(exit_kind), x86::r11);
+    a.mov(VIREO_FRAME(countdown), host::kCountdown);
+    a.mov(x86::r10, VIREO_FRAME(cpu));
+    for (unsigned n = 0; n < 8; ++n) a.mov(cpu_gpr(x86::r10, n, 8), x86::gpq(host::kGprOfGuest[n]));
+    Label no_fpu = a.newLabel();
+    a.cmp(VIREO_FRAME(fpu_ready), 0);
+    a.je(no_fpu);
+    a.fxsave64(frame_field(offsetof(Frame, fx), 512));
+    a.emms();
+    a.fldcw(VIREO_FRAME(host_fcw));
+    a.ldmxcsr(VIREO_FRAME(host_mxcsr));
+    a.bind(no_fpu);
+    a.mov(x86::rsp, VIREO_FRAME(host_rsp));
+    a.add(x86::rsp, 8);
+    for (size_t i = std::size(kCalleeSaved); i-- > 0;) a.pop(kCalleeSaved[i]);
+    a.ret();
+  }
+
+  /// Calls bool helper(Frame*, r10) on the C++ stack. `loads_fpu`: afterwards frame->fx goes into the units;
+  /// else the units are kept.
+  const uint8_t* make_helper(uint64_t helper, bool loads_fpu) {
+    const uint8_t* entry = here();
+    // What the C++ ABI does not keep.
+    constexpr x86::Gp kKept[] = {x86::rax, x86::rcx, x86::rdx, x86::rsi,
+                                 x86::rdi, x86::r8,  x86::r9,  x86::r10};
+    static_assert(std::size(kKept) < std::tuple_size_v<decltype(Frame::saved)>);
+    const auto slot = [](size_t i) { return frame_field(offsetof(Frame, saved) + 8 * i); };
+    for (size_t i = 0; i < std::size(kKept); ++i) a.mov(slot(i), kKept[i]);
+    Label plain = a.newLabel();
+    if (!loads_fpu) {
+      a.cmp(VIREO_FRAME(fpu_ready), 0);
+      a.je(plain);
+      a.fxsave64(frame_field(offsetof(Frame, fx), 512));
+      a.ldmxcsr(VIREO_FRAME(host_mxcsr));
+      a.bind(plain);
+    }
+    a.mov(VIREO_FRAME(countdown), host::kCountdown);
+    a.mov(slot(std::size(kKept)), x86::rsp);
+    a.lea(x86::rdi, ptr(host::kFrame, -kFrameBias));
+    a.mov(x86::rsi, x86::r10);
+    a.mov(x86::rsp, VIREO_FRAME(host_rsp));
+    a.mov(x86::r11, helper);
+    a.call(x86::r11);
+    a.mov(x86::rsp, slot(std::size(kKept)));
+    a.mov(x86::r11d, x86::eax);
+    Label failed = a.newLabel();
+    if (loads_fpu) {
+      a.test(x86::r11b, x86::r11b);
+      a.jz(failed);
+      a.fxrstor64(frame_field(offsetof(Frame, fx), 512));
+      a.mov(VIREO_FRAME(fpu_ready), 1);
+      a.bind(failed);
+    } else {
+      Label no_fpu = a.newLabel();
+      a.cmp(VIREO_FRAME(fpu_ready), 0);
+      a.je(no_fpu);
+      a.fxrstor64(frame_field(offsetof(Frame, fx), 512));
+      a.bind(no_fpu);
+    }
+    for (size_t i = 0; i < std::size(kKept); ++i) a.mov(kKept[i], slot(i));
+    Label leave = a.newLabel();
+    a.test(x86::r11b, x86::r11b);
+    a.jz(leave);
+    a.ret();
+    a.bind(leave);
+    a.pop(host::kAddress);
+    a.mov(x86::r11d, static_cast<uint32_t>(ExitKind::kSite));
+    a.jmp(leave_);
+    return entry;
+  }
+
+  const uint8_t* base_;
+  const Helpers& helpers_;
+  Trampolines& out_;
+  CodeHolder code_;
+  x86::Assembler a;
+  Label leave_;
+};
+
+}  // namespace
+
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out) {
+  return Builder(base, helpers, out).build();
+}
+
+}  // namespace vireo::translator

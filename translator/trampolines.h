@@ -1,0 +1,42 @@
+// The fixed code around blocks: entering and leaving translated code, TLB fills, loading the FPU state.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "translator/abi.h"
+
+namespace vireo::translator {
+
+/// Host addresses in the code buffer.
+struct Trampolines {
+  /// void enter(Frame*): a C++ function. Runs translated code from frame->entry, FlagState::kSaved, until it
+  /// leaves.
+  const uint8_t* enter = nullptr;
+  /// Called (so that the return address says where from) or jumped to with that address in r10: leave.
+  const uint8_t* exit_call_saved = nullptr;
+  const uint8_t* exit_call_eflags = nullptr;
+  const uint8_t* exit_jump_saved = nullptr;
+  const uint8_t* exit_jump_eflags = nullptr;
+  /// Jumped to: an indirect branch to the EIP in r10 whose target is not in the jump cache. Flags saved.
+  const uint8_t* exit_indirect = nullptr;
+  /// Called with the linear address in r10 and flags saved; returns when the TLB permits the access, else
+  /// leaves as exit_call_saved does. Keeps all guest registers and r10.
+  const uint8_t* fill_read = nullptr;
+  const uint8_t* fill_write = nullptr;
+  /// Called with flags saved: the guest's FPU state into the host's units, or leave.
+  const uint8_t* load_fpu = nullptr;
+  uint64_t bytes = 0;  ///< of the buffer that they take
+};
+
+/// C++ functions that the trampolines call. Return false to leave translated code at that place.
+struct Helpers {
+  bool (*fill_read)(Frame* frame, uint64_t linear);
+  bool (*fill_write)(Frame* frame, uint64_t linear);
+  bool (*load_fpu)(Frame* frame, uint64_t unused);
+};
+
+/// Code for a buffer whose first byte executes at `base`.
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out);
+
+}  // namespace vireo::translator

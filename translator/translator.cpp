@@ -1,0 +1,320 @@
+#include "translator/translator.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "core/check.h"
+#include "core/isa/cpuid.h"
+#include "translator/translator_impl.h"
+
+namespace vireo::translator {
+
+using interp::Interp;
+
+namespace {
+
+constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
+/// So often translated code comes back at least, to look at what other threads have asked for.
+constexpr uint64_t kMaxBudget = 1 << 20;
+
+void* map_memory(size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return memory == MAP_FAILED ? nullptr : memory;
+}
+
+bool flags_in_eflags(void* owner, const uint8_t* host) {
+  const auto& impl = *static_cast<Translator::Impl*>(owner);
+  const Block* block = impl.blocks->find_by_host(host);
+  return block == nullptr || impl.site_at(*block, host).kind != Site::Kind::kPollSaved;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Translator>> Translator::create(CpuContext& context, const Options& options) {
+  auto buffer = CodeBuffer::create(options.code_cache_bytes);
+  if (!buffer) return buffer.error();
+  // An inaccessible page follows the Frame, another one precedes the pair stack.
+  void* frame = map_memory(kFrameBytes + kPageSize);
+  void* pairs = map_memory(kPairStackBytes);
+  if (frame == nullptr || pairs == nullptr ||
+      mprotect(static_cast<uint8_t*>(frame) + kFrameBytes, kPageSize, PROT_NONE) != 0 ||
+      mprotect(pairs, kPageSize, PROT_NONE) != 0) {
+    return Error{fmt::format("the translator: no memory: {}; use --engine interp", std::strerror(errno)),
+                 ExitStatus::kHostCannot};
+  }
+  return std::unique_ptr<Translator>(
+      new Translator(std::make_unique<Impl>(context, options, buffer.take(), frame, pairs)));
+}
+
+Translator::Translator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Translator::~Translator() = default;
+
+ExitReason Translator::run(const RunLimits& limits) {
+  return impl_->run(limits);
+}
+
+Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuffer> code, void* frame_memory,
+                       void* pairs)
+    : context(c),
+      cpu(c.cpu),
+      options(o),
+      interp(c),
+      buffer(std::move(code)),
+      frame(new (frame_memory) Frame),
+      pair_stack(pairs),
+      environment{options, trampolines, asmjit::CpuInfo::host().features().x86().hasBMI2()},
+      mode{} {
+  frame->cpu = &cpu;
+  frame->translator = this;
+  auto* top = reinterpret_cast<uint64_t*>(static_cast<uint8_t*>(pairs) + kPairStackBytes - 16);
+  top[0] = 0;
+  top[1] = ~uint64_t{0};  // equals no guest return address
+  frame->pair_rsp = reinterpret_cast<uint64_t>(top);
+  frame->jumps.tag.fill(JumpCache::kNoTag);
+  asm volatile("stmxcsr %0" : "=m"(frame->host_mxcsr));
+  asm volatile("fnstcw %0" : "=m"(frame->host_fcw));
+
+  const Helpers helpers{
+      [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
+      [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
+      [](Frame* f, uint64_t) { return static_cast<Impl*>(f->translator)->load_fpu(); },
+  };
+  const std::vector<uint8_t> bytes = make_trampolines(buffer->executable(), helpers, trampolines);
+  buffer->write(buffer->executable(), bytes);
+  blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
+                                        (bytes.size() + kPageSize - 1) & ~kPageMask);
+  fault_range.start = reinterpret_cast<uint64_t>(buffer->executable());
+  fault_range.end = fault_range.start + buffer->bytes();
+  fault_range.pair_guard = reinterpret_cast<uint64_t>(pairs);
+  fault_range.pair_rsp = frame->pair_rsp;
+  fault_range.exit_saved = trampolines.exit_jump_saved;
+  fault_range.exit_eflags = trampolines.exit_jump_eflags;
+  fault_range.flags_in_eflags = flags_in_eflags;
+  fault_range.owner = this;
+}
+
+Translator::Impl::~Impl() {
+  blocks.reset();
+  munmap(frame, kFrameBytes + kPageSize);
+  munmap(pair_stack, kPairStackBytes);
+}
+
+bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
+  Impl& t = *static_cast<Impl*>(frame->translator);
+  Mmu& mmu = t.context.mmu;
+  const Privilege privilege = t.interp.privilege();
+  ++t.stats.fills;
+  if (!mmu.fill({linear}, access, privilege)) {
+    const TlbTables& tables = mmu.tables(privilege);
+    const uint64_t page = linear / kPageSize;
+    if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
+  }
+  ++t.stats.fill_failures;
+  return false;
+}
+
+void Translator::Impl::refresh_mode() {
+  seen_epoch = interp.mode_epoch();
+  const auto& views = interp.segment_views();
+  frame->views = views;
+  const auto flat = [&](SegReg s) {
+    const Interp::SegmentView& v = views[static_cast<unsigned>(s)];
+    return v.base == 0 && v.read_end > 0xffffffff && v.write_end > 0xffffffff;
+  };
+  uint32_t bits = 0;
+  if (interp.code_size() == isa::CodeSize::k32) bits |= Mode::kCode32;
+  if (interp.privilege() == Privilege::kUser) bits |= Mode::kUser;
+  if (cpu.segment(SegReg::kSs).big()) bits |= Mode::kStack32;
+  if (flat(SegReg::kEs)) bits |= Mode::kFlatEs;
+  if (flat(SegReg::kSs)) bits |= Mode::kFlatSs;
+  if (flat(SegReg::kDs)) bits |= Mode::kFlatDs;
+  if (cpu.protected_mode()) bits |= Mode::kProtected;
+  if (cpu.v86()) bits |= Mode::kV86;
+  const Segment& cs = cpu.segment(SegReg::kCs);
+  if (cs.base != code_base || cs.limit != code_limit || code_segments.empty()) {
+    code_base = cs.base;
+    code_limit = cs.limit;
+    if (code_segments.empty()) code_segments[{0, 0xffffffff}] = 0;
+    if (code_segments.size() >= kMaxCodeSegments) {
+      blocks->clear();
+      code_segments.clear();
+      code_segments[{0, 0xffffffff}] = 0;
+    }
+    const auto number = static_cast<uint32_t>(code_segments.size());
+    mode.mode.bits = code_segments.try_emplace({code_base, code_limit}, number).first->second
+                     << Mode::kCodeSegmentShift;
+    mode.code_base = static_cast<uint32_t>(code_base);
+    mode.code_limit = static_cast<uint32_t>(code_limit);
+  }
+  constexpr uint32_t kFlagBits = (1u << Mode::kCodeSegmentShift) - 1;
+  mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
+  frame->mode_tag = uint64_t{mode.mode.bits} << 32;
+  frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
+}
+
+Block* Translator::Impl::find_block() {
+  const uint64_t rip = cpu.rip;
+  if (rip > code_limit || interp.code_size() == isa::CodeSize::k64) return nullptr;
+  const Gla linear{(code_base + rip) & 0xffffffff};
+  const Privilege privilege = interp.privilege();
+  uint32_t exec_frame = context.mmu.exec_frame(linear, privilege);
+  if (exec_frame == 0) {
+    if (context.mmu.fill(linear, Access::kExecute, privilege)) return nullptr;
+    exec_frame = context.mmu.exec_frame(linear, privilege);
+    if (exec_frame == 0) return nullptr;
+  }
+  const uint64_t physical = (uint64_t{exec_frame} - 1) * kPageSize + linear.page_offset();
+  return blocks->find_or_add(physical, static_cast<uint32_t>(rip), mode.mode);
+}
+
+ExitReason Translator::Impl::run(const RunLimits& limits) {
+  interp.begin_run();
+  const FaultScope scope(fault_range);
+  todo = Interp::Amount::kNothing;
+  link_from = nullptr;
+  for (;;) {
+    if (const auto exit = interp.advance(limits.retired, todo)) return *exit;
+    todo = Interp::Amount::kNothing;
+    blocks->collect();
+    if (interp.mode_epoch() != seen_epoch) refresh_mode();
+    Block* block = find_block();
+    if (block == nullptr) {
+      todo = Interp::Amount::kInstruction;
+      link_from = nullptr;
+      continue;
+    }
+    if (block->state == Block::State::kCold) {
+      if (block->hits++ < options.hot_threshold) {
+        ++stats.cold_runs;
+        todo = Interp::Amount::kBlock;
+        link_from = nullptr;
+        continue;
+      }
+      translate(*block);
+    }
+    if (block->state == Block::State::kInterpret) {
+      ++steps_by_mnemonic[static_cast<size_t>(block->left) % steps_by_mnemonic.size()];
+      todo = Interp::Amount::kInstruction;
+      link_from = nullptr;
+      continue;
+    }
+    const uint32_t exec_frame =
+        context.mmu.exec_frame({(code_base + cpu.rip) & 0xffffffff}, interp.privilege());
+    if (Block* from = std::exchange(link_from, nullptr); from != nullptr && from->translated() &&
+                                                         from->mode == block->mode && options.chain &&
+                                                         from->exits[link_exit].target_rip == block->rip) {
+      blocks->link(from, link_exit, block, exec_frame);
+    }
+    const unsigned slot = JumpCache::slot(block->rip);
+    frame->jumps.tag[slot] = frame->mode_tag | block->rip;
+    frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+    frame->jumps.exec_frame[slot] = exec_frame;
+    if (limits.retired - cpu.retired < block->insn_count) {
+      todo = Interp::Amount::kBlock;
+      continue;
+    }
+    execute(*block, limits.retired);
+  }
+}
+
+void Translator::Impl::load_flags() {
+  const uint64_t f = cpu.rflags;
+  frame->flags = (f & 0xff) << 8 | ((f & rflags::kOf) != 0 ? 1 : 0);
+}
+
+void Translator::Impl::store_flags() {
+  constexpr uint64_t kInAh = rflags::kArithmetic & 0xff;
+  cpu.rflags = (cpu.rflags & ~rflags::kArithmetic) | (frame->flags >> 8 & kInAh) |
+               ((frame->flags & 1) != 0 ? rflags::kOf : 0);
+}
+
+void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
+  ++stats.entries;
+  const uint64_t start = cpu.retired;
+  budget = std::min(retired_limit - start, kMaxBudget);
+  frame->countdown = budget;
+  frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));
+  load_flags();
+  reinterpret_cast<void (*)(Frame*)>(trampolines.enter)(frame);
+  store_flags();
+  if (frame->fpu_ready != 0) store_fpu();
+  handle_exit();
+  cpu.retired = start + budget - frame->countdown;
+}
+
+const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) const {
+  const auto offset = static_cast<uint32_t>(host - block.code);
+  const auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
+                                      [](const Site& s, uint32_t o) { return s.offset < o; });
+  CHECK(found != block.sites.end() && found->offset == offset);
+  return *found;
+}
+
+void Translator::Impl::handle_exit() {
+  if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kIndirect) {
+    ++stats.indirect_misses;
+    cpu.rip = frame->exit_address & 0xffffffff;
+    return;
+  }
+  const auto* host = reinterpret_cast<const uint8_t*>(frame->exit_address);
+  // A call may be a block's last instruction: its return address is then behind the block.
+  Block* block = blocks->find_by_host(host - 1);
+  CHECK(block != nullptr);
+  const Site& site = site_at(*block, host);
+  const auto leave_before = [&](unsigned insn) {
+    frame->countdown += block->insn_count - insn;
+    cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
+  };
+  switch (site.kind) {
+    case Site::Kind::kLink:
+      ++stats.links;
+      cpu.rip = block->exits[site.insn].target_rip;
+      link_from = block;
+      link_exit = site.insn;
+      break;
+    case Site::Kind::kLeave:
+      ++steps_by_mnemonic[static_cast<size_t>(block->left) % steps_by_mnemonic.size()];
+      leave_before(site.insn);
+      todo = Interp::Amount::kInstruction;
+      break;
+    case Site::Kind::kStep:
+    case Site::Kind::kFault:
+      ++stats.steps;
+      leave_before(site.insn);
+      todo = Interp::Amount::kInstruction;
+      break;
+    case Site::Kind::kPollSaved:
+    case Site::Kind::kPollEflags:
+      ++stats.polls;
+      leave_before(0);
+      break;
+    case Site::Kind::kFpu:
+      CHECK(false && "no exit");
+  }
+}
+
+void Translator::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  const Impl& t = *impl_;
+  visit("bt_entries", t.stats.entries);
+  visit("bt_exits_link", t.stats.links);
+  visit("bt_exits_indirect", t.stats.indirect_misses);
+  visit("bt_exits_poll", t.stats.polls);
+  visit("bt_exits_step", t.stats.steps);
+  visit("bt_cold_runs", t.stats.cold_runs);
+  visit("bt_tlb_fills", t.stats.fills);
+  visit("bt_tlb_fill_failures", t.stats.fill_failures);
+  visit("bt_fpu_loads", t.stats.fpu_loads);
+  t.blocks->visit_stats(visit);
+  for (size_t i = 0; i < t.steps_by_mnemonic.size(); ++i) {
+    if (t.steps_by_mnemonic[i] == 0) continue;
+    visit(fmt::format("bt_left {}", isa::mnemonic_name(static_cast<isa::Mnemonic>(i))),
+          t.steps_by_mnemonic[i]);
+  }
+  t.interp.visit_stats(visit);
+}
+
+}  // namespace vireo::translator

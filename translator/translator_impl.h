@@ -1,0 +1,81 @@
+// The translator's private parts: dispatch, scanning, what translated code calls.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "core/isa/mnemonic.h"
+#include "translator/block_cache.h"
+#include "translator/emitter.h"
+#include "translator/host_fault.h"
+#include "translator/translator.h"
+
+namespace vireo::translator {
+
+struct Translator::Impl {
+  Impl(CpuContext& context, const Options& options, std::unique_ptr<CodeBuffer> buffer, void* frame_memory,
+       void* pair_stack);
+  ~Impl();
+
+  ExitReason run(const RunLimits& limits);
+
+  /// The mode of the CpuState, and with it what the Frame says of it.
+  void refresh_mode();
+  /// The block at CS:RIP, or null when the interpreter has to fetch there.
+  Block* find_block();
+  /// Translates a block whose state is kCold.
+  void translate(Block& block);
+  /// Decodes from block.rip on; bytes are those behind `linear`'s translation.
+  void scan(const Block& block);
+  /// Runs translated code from `block` on until it leaves; the CpuState is complete afterwards.
+  void execute(Block& block, uint64_t retired_limit);
+  /// What the exit says to do next. Returns what advance() has to execute.
+  void handle_exit();
+  void load_flags();
+  void store_flags();
+  void store_fpu();
+  bool load_fpu();
+  const Site& site_at(const Block& block, const uint8_t* host) const;
+
+  static bool fill(Frame* frame, uint64_t linear, Access access);
+
+  /// More than any block's code.
+  static constexpr uint64_t kMaxBlockCode = 32 << 10;
+
+  CpuContext& context;
+  CpuState& cpu;
+  const Options options;
+  interp::Interp interp;
+  std::unique_ptr<CodeBuffer> buffer;
+  Frame* frame;
+  void* pair_stack;
+  Trampolines trampolines;
+  std::unique_ptr<BlockCache> blocks;
+  EmitterEnvironment environment;
+  EmitterMode mode;
+  FaultRange fault_range;
+
+  uint64_t seen_epoch = ~uint64_t{0};
+  uint64_t code_base = 0, code_limit = 0;
+  std::map<std::pair<uint64_t, uint64_t>, uint32_t> code_segments;
+  static constexpr uint32_t kMaxCodeSegments = 1u << 20;
+
+  std::vector<ScannedInsn> scanned;
+  uint64_t budget = 0;
+  interp::Interp::Amount todo = interp::Interp::Amount::kNothing;
+  /// The exit that the block at the new CS:RIP is to be linked to.
+  Block* link_from = nullptr;
+  unsigned link_exit = 0;
+  bool fill_jump_cache = false;
+
+  struct {
+    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, cold_runs = 0, fills = 0,
+             fill_failures = 0, fpu_loads = 0, interpreted_blocks = 0;
+  } stats;
+  std::array<uint64_t, 4096> steps_by_mnemonic{};
+};
+
+}  // namespace vireo::translator
