@@ -145,6 +145,16 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& engine,
   return std::move(c.found);
 }
 
+std::string registers(const CpuImage& image) {
+  std::string text = " ";
+  for (unsigned i = 0; i < 8; i++) text += fmt::format(" {} {:08x}", kGprNames[i], image.gpr[i]);
+  text += fmt::format("\n  eip {:08x} eflags {:08x}", image.eip, image.eflags);
+  for (unsigned i = 0; i < 6; i++) text += fmt::format(" {} {:04x}", kSegmentNames[i], image.selector[i]);
+  text += fmt::format("\n  fcw {:04x} fsw {:04x} ftw {:02x} mxcsr {:08x}\n", image.fx.fcw, image.fx.fsw,
+                      image.fx.ftw, image.fx.mxcsr);
+  return text;
+}
+
 std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& engine) {
   std::string text = fmt::format("    {:6} {:32} {:32} {}\n", "", "before", "native", "engine");
   auto line = [&](const std::string& name, const std::string& was, const std::string& n,

@@ -27,6 +27,9 @@ std::vector<Difference> compare(const Outcome& native, const Outcome& engine,
 bool same(const Outcome& native, const Outcome& engine, std::span<const uint8_t> native_memory,
           std::span<const uint8_t> engine_memory);
 
+/// A table of them.
+std::string registers(const CpuImage& image);
+
 /// Both outcomes side by side, the differing lines starred, with the state before.
 std::string side_by_side(const CpuImage& before, const Outcome& native, const Outcome& engine);
 

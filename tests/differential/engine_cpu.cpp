@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <vector>
 
 #include "core/isa/cpuid.h"
 #include "core/isa/msr.h"
@@ -69,7 +70,8 @@ struct EngineCpu::Impl {
   CpuContext context{cpu, *memory, mmu, ports, interrupts, clock, attention, model, {}, {}};
   std::string name;
   std::unique_ptr<ExecutionEngine> engine;
-  CpuState pristine;  ///< control registers, tables, TR, LDTR
+  CpuState pristine;                     ///< control registers, tables, TR, LDTR
+  std::vector<uint8_t> pristine_system;  ///< RAM from kTables to kHandlersPhysical
   uint64_t gdt[16] = {};
 
   template <class T>
@@ -217,6 +219,8 @@ Result<std::unique_ptr<EngineCpu>> EngineCpu::create(std::string_view engine, ui
   Impl& impl = *cpu->impl_;
   impl.build_page_tables();
   impl.build_descriptor_tables(cpu_number_limit);
+  const auto system = impl.memory->ram().subspan(kTables, kHandlersPhysical - kTables);
+  impl.pristine_system.assign(system.begin(), system.end());
   impl.name = engine;
   impl.engine = testing::make_engine(engine, impl.context);
   return cpu;
@@ -254,6 +258,16 @@ void EngineCpu::start(const CpuImage& before) {
   for (unsigned i = 0; i < 6; i++) cpu.seg[i] = impl.load(before.selector[i]);
   cpu.fx = before.fx;
   impl.attention.clear(~0u);
+}
+
+void EngineCpu::reset_system() {
+  Impl& impl = *impl_;
+  const auto now = impl.memory->ram().subspan(kTables, impl.pristine_system.size());
+  for (size_t at = 0; at < now.size(); at += kPage) {
+    const std::span wanted(&impl.pristine_system[at], kPage);
+    if (std::memcmp(&now[at], wanted.data(), kPage) != 0) impl.memory->write(Gpa{kTables + at}, wanted);
+  }
+  impl.mmu.flush(true);
 }
 
 ExitReason EngineCpu::run_to(uint64_t retired) {

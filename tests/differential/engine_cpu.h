@@ -36,6 +36,8 @@ class EngineCpu {
 
   // Programs: start(), then run_to() with rising limits, then outcome().
   void start(const CpuImage& before);
+  /// Page tables, descriptor tables and the handlers' stack as they were in the beginning; an empty TLB.
+  void reset_system();
   ExitReason run_to(uint64_t retired);
   /// The state now; that of the user code if an exception's handler has been entered.
   Outcome outcome() const;

@@ -14,6 +14,7 @@
 #include "tests/differential/engine_cpu.h"
 #include "tests/differential/known_differences.h"
 #include "tests/differential/native_cpu.h"
+#include "tests/differential/row_pool.h"
 #include "tests/differential/runner.h"
 #include "tests/engines/engines.h"
 #include "tests/engines/watchdog.h"
@@ -42,7 +43,6 @@ struct Entry {
 
 /// Rows that both CPUs have (or both lack), as far as `only` names them.
 std::vector<Entry> choose_rows(const std::string& only, KnownDifferences& known) {
-  const isa::FeatureSet host = host_features();
   std::vector<Entry> chosen;
   unsigned newer = 0, long_mode = 0;
   for (const isa::InsnRow& row : isa::rows()) {
@@ -53,7 +53,7 @@ std::vector<Entry> choose_rows(const std::string& only, KnownDifferences& known)
       long_mode++;
       continue;
     }
-    if (row.support == isa::Support::kDecodeOnly && host.has(row.feature)) {
+    if (!comparable(row)) {
       newer++;
       continue;
     }

@@ -9,6 +9,7 @@
 #include "tests/differential/arena.h"
 #include "tests/differential/compare.h"
 #include "tests/differential/disassembly.h"
+#include "tests/differential/pristine.h"
 
 namespace vireo::diff {
 
@@ -19,40 +20,22 @@ Runner::Runner(NativeCpu& native, EngineCpu& engine, KnownDifferences& known, te
       known_(known),
       watchdog_(watchdog),
       seed_(seed),
-      pristine_(kMemoryBytes) {
-  Rng rng(seed);
-  for (uint8_t& byte : pristine_) byte = rng.byte();
-  std::memset(&pristine_[kCodeBegin - kArena], kTrapByte, kCodeEnd - kCodeBegin);
-  for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] == Rights::kNone) std::memset(&pristine_[page * kPage], 0, kPage);
-  }
+      pristine_(pristine_arena(seed)) {
   std::memcpy(native_.memory().data(), pristine_.data(), kMemoryBytes);
   std::memcpy(engine_.memory().data(), pristine_.data(), kMemoryBytes);
 }
 
 void Runner::prepare(const Case& c) {
-  const auto native = native_.memory(), engine = engine_.memory();
   for (const Patch& patch : c.patches) {
-    for (size_t i = 0; i < patch.bytes.size(); i++) {
-      const uint32_t linear = patch.linear + static_cast<uint32_t>(i);
-      const uint32_t page = page_of(linear);
-      if (page == kPages || kPageRights[page] == Rights::kNone || kPageRights[page] == Rights::kReadExecute)
-        continue;
-      const uint32_t at = page * kPage + linear % kPage;
-      native[at] = engine[at] = patch.bytes[i];
-    }
+    patch_data(native_.memory(), patch.linear, patch.bytes);
+    patch_data(engine_.memory(), patch.linear, patch.bytes);
   }
   put_code(c.code_linear, c.code.bytes);
 }
 
 void Runner::restore(const Case& c) {
-  const auto native = native_.memory(), engine = engine_.memory();
-  for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] != Rights::kRead && kPageRights[page] != Rights::kReadWrite) continue;
-    const uint8_t* from = &pristine_[page * kPage];
-    if (std::memcmp(&native[page * kPage], from, kPage) != 0) std::memcpy(&native[page * kPage], from, kPage);
-    if (std::memcmp(&engine[page * kPage], from, kPage) != 0) std::memcpy(&engine[page * kPage], from, kPage);
-  }
+  restore_data_pages(native_.memory(), pristine_);
+  restore_data_pages(engine_.memory(), pristine_);
   put_code(c.code_linear, std::vector<uint8_t>(c.code.bytes.size(), kTrapByte));
 }
 
