@@ -112,10 +112,14 @@ class Mmu {
 
  private:
   static uint8_t* direct(const std::array<uint64_t, TlbTables::kPages>& deltas, Gla address, unsigned size) {
-    const uint64_t page = address.value / kPageSize;
-    if (page >= TlbTables::kPages || address.page_offset() + size > kPageSize) return nullptr;
-    const uint64_t delta = deltas[page];
-    return delta != 0 ? reinterpret_cast<uint8_t*>(address.value + delta) : nullptr;
+    // One comparison for both: the bits above 4 GiB make the sum too large, as an access across pages does.
+    constexpr uint64_t kPageNumberBits = (TlbTables::kPages - 1) * kPageSize;
+    if ((address.value & ~kPageNumberBits) + size > kPageSize) return nullptr;
+    const uint64_t delta = deltas[address.value / kPageSize];
+    if (delta == 0) return nullptr;
+    auto* host = reinterpret_cast<uint8_t*>(address.value + delta);
+    if (host == nullptr) __builtin_unreachable();  // so that callers need not look again
+    return host;
   }
 };
 
