@@ -11,7 +11,7 @@ class Results:
 
     def __init__(self, rows, boots, runners):
         self.rows, self.boots, self.runners = rows, boots, runners
-        self.medians = {}   # (runner, row) -> one median in ns per round, None for a round without a result
+        self.times = {}     # (runner, row) -> one list of ns per round, empty for a round without a result
         self.checks = {}    # (runner, row) -> results
         self.boot_s = {}    # (runner, boot) -> wall seconds, one per round
         self.notes = []
@@ -20,7 +20,7 @@ class Results:
         """One round of one runner."""
         for row in self.rows:
             times = [ns for output in outputs for ns in output.times.get(row, [])]
-            self.medians.setdefault((runner, row), []).append(statistics.median(times) if times else None)
+            self.times.setdefault((runner, row), []).append(times)
             for output in outputs:
                 self.checks.setdefault((runner, row), set()).update(output.checks.get(row, ()))
         for output in outputs:
@@ -38,12 +38,19 @@ class Results:
 
     def native(self, row):
         """Medians of the rounds."""
-        return [ns for ns in self.medians.get(("native", row), []) if ns is not None]
+        return [statistics.median(times) for times in self.times.get(("native", row), []) if times]
 
     def ratios(self, runner, row):
         """One a round: the runner's median to the native one of the same round."""
-        pairs = zip(self.medians.get((runner, row), []), self.medians.get(("native", row), []))
-        return [theirs / native for theirs, native in pairs if theirs and native]
+        pairs = zip(self.times.get((runner, row), []), self.times.get(("native", row), []))
+        return [statistics.median(theirs) / statistics.median(native) for theirs, native in pairs if theirs and native]
+
+    def fastest_ratio(self, runner, row):
+        """Of the fastest repetitions in all rounds, which other work on the host disturbs least."""
+        if not self.ratios(runner, row):
+            return None
+        theirs, native = (min(ns for times in self.times[name, row] for ns in times) for name in (runner, "native"))
+        return theirs / native
 
     def is_wrong(self, runner, row):
         theirs, native = self.checks.get((runner, row), set()), self.checks.get(("native", row), set())
@@ -54,9 +61,12 @@ class Results:
         alive = [runner for runner in self.runners if any(self.ratios(runner, row) for row in self.rows)]
         return [row for row in self.rows if alive and all(self.ratios(runner, row) for runner in alive)]
 
-    def geometric_mean(self, runner):
-        ratios = [statistics.median(self.ratios(runner, row)) for row in self.common_rows() if self.ratios(runner, row)]
-        return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios)) if ratios else None
+    def geometric_mean(self, runner, fastest=False):
+        if not any(self.ratios(runner, row) for row in self.common_rows()):
+            return None
+        ratios = [self.fastest_ratio(runner, row) if fastest else statistics.median(self.ratios(runner, row))
+                  for row in self.common_rows()]
+        return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
 
     def as_json(self):
         def per_runner(function):
@@ -64,6 +74,8 @@ class Results:
 
         return {
             "rows": [{"name": row, "native_ns": self.native(row), "ratios": per_runner(lambda r: self.ratios(r, row)),
+                      "fastest_ratio": per_runner(lambda r: self.fastest_ratio(r, row)),
+                      "times_ns": {runner: self.times.get((runner, row), []) for runner in ["native", *self.runners]},
                       "wrong": [runner for runner in self.runners if self.is_wrong(runner, row)]} for row in self.rows],
             "geometric_mean": per_runner(self.geometric_mean),
             "geometric_mean_rows": self.common_rows(),
@@ -89,15 +101,16 @@ def render(results):
     runners = results.runners
     lines = []
     if results.rows:
-        table = [["", "native ms", *(f"{runner} / native" for runner in runners)]]
+        table = [["", "native ms", *(title for runner in runners for title in (f"{runner} / native", "fastest"))]]
         for row in results.rows:
             cells = [row, with_spread([ns / 1e6 for ns in results.native(row)])]
             for runner in runners:
                 wrong = " WRONG RESULT" if results.is_wrong(runner, row) else ""
-                cells.append(with_spread(results.ratios(runner, row), "x") + wrong)
+                fastest = results.fastest_ratio(runner, row)
+                cells += [with_spread(results.ratios(runner, row), "x") + wrong, with_spread([fastest] if fastest else [], "x")]
             table.append(cells)
         common = results.common_rows()
-        means = [results.geometric_mean(runner) for runner in runners]
+        means = [results.geometric_mean(runner, fastest) for runner in runners for fastest in (False, True)]
         table.append([f"geometric mean of {len(common)} rows", "", *(number(mean) + "x" if mean else "-" for mean in means)])
         lines += markdown(table)
     if results.boots:

@@ -128,16 +128,21 @@ class Table(unittest.TestCase):
         self.assertEqual(results.common_rows(), ["a"])
         self.assertAlmostEqual(results.geometric_mean("tcg"), 3)
         results.add_outputs("bt", [output(b=[SECOND])])
-        results.medians["bt", "b"] = [SECOND] * 3
+        results.times["bt", "b"] = [[SECOND]] * 3
         self.assertAlmostEqual(results.geometric_mean("tcg"), 27 ** 0.5)
+
+    def test_fastest(self):
+        results = self.results()
+        self.assertAlmostEqual(results.fastest_ratio("tcg", "a"), 30 / 9)
+        self.assertIsNone(results.fastest_ratio("bt", "b"))
 
     def test_text(self):
         results = self.results()
         results.note("bt: b: status 4 in row b")
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in render(results).splitlines()]
-        self.assertIn(["a", "10000 (10000-20000)", "3.00x (2.00-4.00)", "1.00x (1.00-1.00)"], lines)
-        self.assertIn(["b", "1000 (1000-1000)", "9.00x (9.00-9.00)", "-"], lines)
-        self.assertIn(["geometric mean of 1 rows", "", "3.00x", "1.00x"], lines)
+        self.assertIn(["a", "10000 (10000-20000)", "3.00x (2.00-4.00)", "3.33x", "1.00x (1.00-1.00)", "1.11x"], lines)
+        self.assertIn(["b", "1000 (1000-1000)", "9.00x (9.00-9.00)", "9.00x", "-", "-"], lines)
+        self.assertIn(["geometric mean of 1 rows", "", "3.00x", "3.33x", "1.00x", "1.11x"], lines)
         self.assertIn(["boot", "10.0 s (9.00-12.0)", "5.00 s (4.50-6.00) = 0.50 of tcg"], lines)
         self.assertIn(["- bt: b: status 4 in row b"], lines)
 
