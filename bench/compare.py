@@ -6,8 +6,8 @@ compare.py --engines bt,interp --only switch,x87 --rounds 1
 compare.py --engines interp --no-tcg --scale 20 --only integer,boot
 
 A round is one run each of: native, TCG, every engine. Ratios are taken within a round; the table has the median round and,
-in brackets, the lowest and the highest. The column "fastest" compares the fastest repetitions of all rounds: the figure to
-trust on a host that has other work.
+in brackets, the lowest and the highest. "CPU time" is the ratio of host CPU time, of all threads: the figure to trust on a
+host that has other work.
 """
 
 import argparse

@@ -33,20 +33,27 @@ class Missing(Exception):
 @dataclasses.dataclass
 class Output:
     """What one process of the guest program printed."""
-    times: dict = dataclasses.field(default_factory=dict)   # row -> nanoseconds of each repetition
+    is_native: bool = False
+    times: dict = dataclasses.field(default_factory=dict)   # row -> nanoseconds of each repetition, by the guest's clock
+    cpu: dict = dataclasses.field(default_factory=dict)     # row -> nanoseconds of host CPU time, likewise
     checks: dict = dataclasses.field(default_factory=dict)  # row -> results of its work, a set with one member if all is well
     clocks: list = dataclasses.field(default_factory=list)  # (guest ns, host ns) at the start and at the end
     row: str = ""                                           # the row begun last
+    row_cpu_ns: int = 0                                     # the process's CPU time when the last line of a row came
     done: bool = False
     failure: str = ""                                       # the guest program's own words
 
-    def read_line(self, line, host_ns):
+    def read_line(self, line, host_ns, cpu_ns):
+        """`cpu_ns` is what the process has used so far. Natively the program's own account is better: it has its children."""
         words = line.split()
-        if len(words) == 4 and words[0] == "BENCH" and words[2].isdigit() and words[3].isdigit():
-            self.times.setdefault(words[1], []).append(int(words[2]))
-            self.checks.setdefault(words[1], set()).add(int(words[3]))
+        if len(words) == 5 and words[0] == "BENCH" and all(word.isdigit() for word in words[2:]):
+            row, (ns, own_cpu_ns, check) = words[1], map(int, words[2:])
+            self.times.setdefault(row, []).append(ns)
+            self.cpu.setdefault(row, []).append(own_cpu_ns if self.is_native else cpu_ns - self.row_cpu_ns)
+            self.checks.setdefault(row, set()).add(check)
+            self.row_cpu_ns = cpu_ns
         elif len(words) == 2 and words[0] == "ROW":
-            self.row = words[1]
+            self.row, self.row_cpu_ns = words[1], cpu_ns
         elif len(words) == 2 and words[0] == "CLOCK" and words[1].isdigit():
             self.clocks.append((int(words[1]), host_ns))
         elif words[:1] == ["FAIL"]:
@@ -72,8 +79,14 @@ class Ending:
     silent: bool = False   # ended because it printed nothing for too long
 
 
+def cpu_time_ns(pid):
+    """Of all threads of a running process: its clock as clock_getcpuclockid(3) numbers it."""
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
 def run_process(command, silence_s, on_line):
-    """Runs `command`, gives each line of its standard output to on_line(line, host ns); ends it if it is silent."""
+    """Runs `command`, gives each line of its standard output to on_line(line, host ns, CPU ns so far); ends it if it is
+    silent."""
     command = [str(word) for word in command]
     with tempfile.TemporaryFile() as complaints:
         started = time.monotonic()
@@ -88,13 +101,13 @@ def run_process(command, silence_s, on_line):
                         silent = True
                         break
                     chunk = os.read(process.stdout.fileno(), 65536)
-                    now_ns = time.monotonic_ns()
                     if not chunk:
                         break
+                    now_ns, cpu_ns = time.monotonic_ns(), cpu_time_ns(process.pid)
                     pending += chunk.decode(errors="replace").replace("\r", "")
                     *lines, pending = pending.split("\n")
                     for line in lines:
-                        on_line(line, now_ns)
+                        on_line(line, now_ns, cpu_ns)
                         kept = (kept + line + "\n")[-4000:]
             if not silent:
                 try:
@@ -223,7 +236,7 @@ def run_bench(runner, rows, broken, settings):
     outputs = []
     rows = [row for row in rows if row not in broken]
     while rows:
-        output = Output()
+        output = Output(is_native=runner.name == "native")
         words = bench_words(rows, settings.repetitions, settings.scale, settings.budget_ms)
         ending = run_process(runner.bench_command(words), settings.silence_s, output.read_line)
         outputs.append(output)
@@ -247,7 +260,7 @@ def run_boot(runner, options, silence_s):
     """Wall seconds from process start to power-off, or a reason."""
     seen = []
     ending = run_process(runner.boot_command(options), silence_s,
-                         lambda line, _: seen.append(line) if re.search(POWERED_OFF, line) else None)
+                         lambda line, *_: seen.append(line) if re.search(POWERED_OFF, line) else None)
     if ending.status == 0 and seen and not ending.silent:
         return ending.seconds, None
     return None, why_ended(ending, Output(), silence_s)

@@ -12,6 +12,7 @@ class Results:
     def __init__(self, rows, boots, runners):
         self.rows, self.boots, self.runners = rows, boots, runners
         self.times = {}     # (runner, row) -> one list of ns per round, empty for a round without a result
+        self.cpu = {}       # the same of host CPU time
         self.checks = {}    # (runner, row) -> results
         self.boot_s = {}    # (runner, boot) -> wall seconds, one per round
         self.notes = []
@@ -19,8 +20,9 @@ class Results:
     def add_outputs(self, runner, outputs):
         """One round of one runner."""
         for row in self.rows:
-            times = [ns for output in outputs for ns in output.times.get(row, [])]
-            self.times.setdefault((runner, row), []).append(times)
+            for kept, kind in ((self.times, "times"), (self.cpu, "cpu")):
+                values = [ns for output in outputs for ns in getattr(output, kind).get(row, [])]
+                kept.setdefault((runner, row), []).append(values)
             for output in outputs:
                 self.checks.setdefault((runner, row), set()).update(output.checks.get(row, ()))
         for output in outputs:
@@ -40,17 +42,12 @@ class Results:
         """Medians of the rounds."""
         return [statistics.median(times) for times in self.times.get(("native", row), []) if times]
 
-    def ratios(self, runner, row):
-        """One a round: the runner's median to the native one of the same round."""
-        pairs = zip(self.times.get((runner, row), []), self.times.get(("native", row), []))
-        return [statistics.median(theirs) / statistics.median(native) for theirs, native in pairs if theirs and native]
-
-    def fastest_ratio(self, runner, row):
-        """Of the fastest repetitions in all rounds, which other work on the host disturbs least."""
-        if not self.ratios(runner, row):
-            return None
-        theirs, native = (min(ns for times in self.times[name, row] for ns in times) for name in (runner, "native"))
-        return theirs / native
+    def ratios(self, runner, row, kind="times"):
+        """One a round: the runner's median to the native one of the same round. `kind` may be "cpu"."""
+        kept = getattr(self, kind)
+        pairs = zip(kept.get((runner, row), []), kept.get(("native", row), []))
+        medians = [(statistics.median(theirs), statistics.median(native)) for theirs, native in pairs if theirs and native]
+        return [theirs / native for theirs, native in medians if theirs and native]
 
     def is_wrong(self, runner, row):
         theirs, native = self.checks.get((runner, row), set()), self.checks.get(("native", row), set())
@@ -61,12 +58,11 @@ class Results:
         alive = [runner for runner in self.runners if any(self.ratios(runner, row) for row in self.rows)]
         return [row for row in self.rows if alive and all(self.ratios(runner, row) for runner in alive)]
 
-    def geometric_mean(self, runner, fastest=False):
-        if not any(self.ratios(runner, row) for row in self.common_rows()):
+    def geometric_mean(self, runner, kind="times"):
+        ratios = [self.ratios(runner, row, kind) for row in self.common_rows()]
+        if not ratios or not all(ratios):
             return None
-        ratios = [self.fastest_ratio(runner, row) if fastest else statistics.median(self.ratios(runner, row))
-                  for row in self.common_rows()]
-        return math.exp(statistics.fmean(math.log(ratio) for ratio in ratios))
+        return math.exp(statistics.fmean(math.log(statistics.median(values)) for values in ratios))
 
     def as_json(self):
         def per_runner(function):
@@ -74,10 +70,12 @@ class Results:
 
         return {
             "rows": [{"name": row, "native_ns": self.native(row), "ratios": per_runner(lambda r: self.ratios(r, row)),
-                      "fastest_ratio": per_runner(lambda r: self.fastest_ratio(r, row)),
+                      "cpu_ratios": per_runner(lambda r: self.ratios(r, row, "cpu")),
                       "times_ns": {runner: self.times.get((runner, row), []) for runner in ["native", *self.runners]},
+                      "cpu_ns": {runner: self.cpu.get((runner, row), []) for runner in ["native", *self.runners]},
                       "wrong": [runner for runner in self.runners if self.is_wrong(runner, row)]} for row in self.rows],
             "geometric_mean": per_runner(self.geometric_mean),
+            "cpu_geometric_mean": per_runner(lambda r: self.geometric_mean(r, "cpu")),
             "geometric_mean_rows": self.common_rows(),
             "boots": [{"name": boot, "seconds": per_runner(lambda r: self.boot_s.get((r, boot), []))} for boot in self.boots],
             "notes": self.notes,
@@ -101,16 +99,16 @@ def render(results):
     runners = results.runners
     lines = []
     if results.rows:
-        table = [["", "native ms", *(title for runner in runners for title in (f"{runner} / native", "fastest"))]]
+        table = [["", "native ms", *(title for runner in runners for title in (f"{runner} / native", "CPU time"))]]
         for row in results.rows:
             cells = [row, with_spread([ns / 1e6 for ns in results.native(row)])]
             for runner in runners:
                 wrong = " WRONG RESULT" if results.is_wrong(runner, row) else ""
-                fastest = results.fastest_ratio(runner, row)
-                cells += [with_spread(results.ratios(runner, row), "x") + wrong, with_spread([fastest] if fastest else [], "x")]
+                cells += [with_spread(results.ratios(runner, row), "x") + wrong,
+                          with_spread(results.ratios(runner, row, "cpu"), "x")]
             table.append(cells)
         common = results.common_rows()
-        means = [results.geometric_mean(runner, fastest) for runner in runners for fastest in (False, True)]
+        means = [results.geometric_mean(runner, kind) for runner in runners for kind in ("times", "cpu")]
         table.append([f"geometric mean of {len(common)} rows", "", *(number(mean) + "x" if mean else "-" for mean in means)])
         lines += markdown(table)
     if results.boots:

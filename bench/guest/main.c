@@ -4,10 +4,9 @@
 
 static const char kUsage[] =
     "vireo-bench-guest run [-n REPETITIONS] [-s SCALE] [-b BUDGET_MS] [NAME,NAME...]\n"
-    "    prints ROW NAME, then BENCH NAME NANOSECONDS CHECK for each repetition. SCALE divides the work; a "
-    "row\n"
-    "    is not repeated further once it has taken BUDGET_MS; CHECK is the result and depends on SCALE "
-    "only.\n"
+    "    prints ROW NAME, then BENCH NAME NS CPU_NS CHECK for each repetition: time passed, this system's\n"
+    "    account of CPU time, result. SCALE divides the work, and the result depends on it only; a row is\n"
+    "    not repeated further once it has taken BUDGET_MS.\n"
     "vireo-bench-guest list   names, one a line; parts of other rows are indented\n"
     "vireo-bench-guest off    nothing but the power-off\n"
     "vireo-bench-guest true   nothing\n";
@@ -122,6 +121,17 @@ static uint64_t now_ns(void) {
   return (uint64_t)time.seconds * 1000000000u + time.nanoseconds;
 }
 
+/// User and system time of this process and of the children it waited for.
+static uint64_t cpu_ns(void) {
+  uint64_t microseconds = 0;
+  for (int who = -1; who <= 0; who++) {  // RUSAGE_CHILDREN, RUSAGE_SELF
+    uint32_t usage[18];                  // struct rusage; its first four members are seconds and microseconds
+    syscall2(kSysGetrusage, (uint32_t)who, word(usage));
+    microseconds += (uint64_t)(usage[0] + usage[2]) * 1000000u + usage[1] + usage[3];
+  }
+  return microseconds * 1000;
+}
+
 static void put_clock(void) {
   put_text("CLOCK ");
   put_number(now_ns());
@@ -142,20 +152,24 @@ static void be_like_the_guest(void) {
 static void run_row(const Benchmark* row, uint32_t repetitions, uint32_t scale, uint32_t budget_ms) {
   const uint32_t units = row->units / scale ? row->units / scale : 1;
   const uint64_t budget_ns = (uint64_t)budget_ms * 1000000u;
+  if (row->setup) row->setup();
   put_text("ROW ");
   put_text(row->name);
   put_line_end();
-  if (row->setup) row->setup();
   uint64_t spent_ns = 0;
   for (uint32_t i = 0; i < repetitions && (i == 0 || spent_ns < budget_ns); i++) {
+    const uint64_t cpu_start = cpu_ns();
     const uint64_t start = now_ns();
     const uint32_t check = row->run(units);
     const uint64_t taken = now_ns() - start;
+    const uint64_t cpu_taken = cpu_ns() - cpu_start;
     spent_ns += taken;
     put_text("BENCH ");
     put_text(row->name);
     put_text(" ");
     put_number(taken);
+    put_text(" ");
+    put_number(cpu_taken);
     put_text(" ");
     put_number(check);
     put_line_end();

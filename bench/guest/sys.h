@@ -18,6 +18,7 @@ enum {
   kSysPipe = 42,
   kSysIoctl = 54,
   kSysGetppid = 64,
+  kSysGetrusage = 77,
   kSysReboot = 88,
   kSysMunmap = 91,
   kSysPrctl = 172,

@@ -21,9 +21,11 @@ SECOND = 1_000_000_000
 
 def output(**times):
     made = runs.Output()
+    cpu = 0
     for row, values in times.items():
         for ns in values:
-            made.read_line(f"BENCH {row} {ns} 7", 0)
+            cpu += ns
+            made.read_line(f"BENCH {row} {ns} {ns} 7", 0, cpu)
     return made
 
 
@@ -76,12 +78,12 @@ class GuestProgram(unittest.TestCase):
 class Runs(unittest.TestCase):
     def test_a_row_that_ends_the_run_costs_only_itself(self):
         broken = {}
-        runner = Script("echo ROW a; echo BENCH a 5 7; echo ROW b; echo BENCH b 5 7; exit 4",
-                        "echo ROW c; echo BENCH c 5 7; echo DONE")
+        runner = Script("echo ROW a; echo BENCH a 5 5 7; echo ROW b; echo BENCH b 5 5 7; exit 4",
+                        "echo ROW c; echo BENCH c 5 5 7; echo DONE")
         outputs = runs.run_bench(runner, ["a", "b", "c"], broken, SETTINGS)
         self.assertEqual(runner.asked, ["a,b,c", "c"])
         self.assertEqual([list(made.times) for made in outputs], [["a"], ["c"]])
-        self.assertEqual(broken, {"b": "status 4 in row b: BENCH b 5 7"})
+        self.assertEqual(broken, {"b": "status 4 in row b: BENCH b 5 5 7"})
 
     def test_silence_and_a_start_that_fails(self):
         broken = {}
@@ -95,14 +97,14 @@ class Runs(unittest.TestCase):
     def test_a_run_that_does_not_end_keeps_its_figures(self):
         broken = {}
         quick = types.SimpleNamespace(**{**vars(SETTINGS), "silence_s": 0.2})
-        (made,) = runs.run_bench(Script("echo ROW a; echo BENCH a 5 7; echo DONE; exec sleep 60"), ["a"], broken, quick)
+        (made,) = runs.run_bench(Script("echo ROW a; echo BENCH a 5 5 7; echo DONE; exec sleep 60"), ["a"], broken, quick)
         self.assertEqual(made.times, {"a": [5]})
         self.assertEqual(list(broken), ["(end)"])
 
     def test_kernel_messages_are_not_figures(self):
         made = runs.Output()
-        for line in ["[ 1.0] BENCH a 5 7", "BENCH a 5", "BENCH a x 7", "BENCH a 5 7\r"]:
-            made.read_line(line, 0)
+        for line in ["[ 1.0] BENCH a 5 5 7", "BENCH a 5", "BENCH a x 5 7", "BENCH a 5 5 7\r"]:
+            made.read_line(line, 0, 0)
         self.assertEqual(made.times, {"a": [5]})
 
 
@@ -131,18 +133,32 @@ class Table(unittest.TestCase):
         results.times["bt", "b"] = [[SECOND]] * 3
         self.assertAlmostEqual(results.geometric_mean("tcg"), 27 ** 0.5)
 
-    def test_fastest(self):
-        results = self.results()
-        self.assertAlmostEqual(results.fastest_ratio("tcg", "a"), 30 / 9)
-        self.assertIsNone(results.fastest_ratio("bt", "b"))
+    def test_cpu_time(self):
+        native, guest = runs.Output(is_native=True), runs.Output()
+        for made in native, guest:
+            for line, cpu in (("ROW a", 40), ("BENCH a 5 10 7", 70), ("BENCH a 5 10 7", 100), ("ROW b", 900), ("BENCH b 5 10 7", 950)):
+                made.read_line(line, 0, cpu)
+        self.assertEqual(native.cpu, {"a": [10, 10], "b": [10]})
+        self.assertEqual(guest.cpu, {"a": [30, 30], "b": [50]})
+        results = Results(["a", "b"], [], ["bt"])
+        results.add_outputs("native", [native])
+        results.add_outputs("bt", [guest])
+        self.assertEqual(results.ratios("bt", "b", "cpu"), [5])
+        self.assertAlmostEqual(results.geometric_mean("bt", "cpu"), 15 ** 0.5)
+
+    def test_cpu_time_of_a_process(self):
+        seen = []
+        runs.run_process(["sh", "-c", "echo a; i=0; while [ $i -lt 50000 ]; do i=$((i + 1)); done; echo b; sleep 0.1; echo c"], 60,
+                         lambda line, _, cpu_ns: seen.append(cpu_ns))
+        self.assertGreater(seen[1] - seen[0], seen[2] - seen[1])
 
     def test_text(self):
         results = self.results()
         results.note("bt: b: status 4 in row b")
         lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in render(results).splitlines()]
-        self.assertIn(["a", "10000 (10000-20000)", "3.00x (2.00-4.00)", "3.33x", "1.00x (1.00-1.00)", "1.11x"], lines)
-        self.assertIn(["b", "1000 (1000-1000)", "9.00x (9.00-9.00)", "9.00x", "-", "-"], lines)
-        self.assertIn(["geometric mean of 1 rows", "", "3.00x", "3.33x", "1.00x", "1.11x"], lines)
+        self.assertIn(["a", "10000 (10000-20000)", "3.00x (2.00-4.00)", "3.00x (2.00-4.00)", "1.00x (1.00-1.00)", "1.00x (1.00-1.00)"], lines)
+        self.assertIn(["b", "1000 (1000-1000)", "9.00x (9.00-9.00)", "9.00x (9.00-9.00)", "-", "-"], lines)
+        self.assertIn(["geometric mean of 1 rows", "", "3.00x", "3.00x", "1.00x", "1.00x"], lines)
         self.assertIn(["boot", "10.0 s (9.00-12.0)", "5.00 s (4.50-6.00) = 0.50 of tcg"], lines)
         self.assertIn(["- bt: b: status 4 in row b"], lines)
 
@@ -150,7 +166,7 @@ class Table(unittest.TestCase):
         results = Results(["a"], [], ["bt"])
         results.add_outputs("native", [output(a=[5])])
         wrong = runs.Output()
-        wrong.read_line("BENCH a 5 8", 0)
+        wrong.read_line("BENCH a 5 5 8", 0, 0)
         results.add_outputs("bt", [wrong])
         self.assertIn("1.00x WRONG RESULT", render(results))
         self.assertEqual(results.as_json()["rows"][0]["wrong"], ["bt"])
@@ -158,8 +174,8 @@ class Table(unittest.TestCase):
     def test_a_guest_clock_that_lies_is_noted(self):
         results = Results(["a"], [], ["bt"])
         slow = runs.Output()
-        slow.read_line("CLOCK 0", 0)
-        slow.read_line(f"CLOCK {4 * SECOND}", 5 * SECOND)
+        slow.read_line("CLOCK 0", 0, 0)
+        slow.read_line(f"CLOCK {4 * SECOND}", 5 * SECOND, 0)
         results.add_outputs("bt", [slow])
         self.assertIn("ran at 0.80 of the host's", results.notes[0])
 
