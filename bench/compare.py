@@ -16,6 +16,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import subprocess
 import sys
 
@@ -101,7 +102,11 @@ def compare(arguments):
     if without_tcg:
         facts["QEMU"] = without_tcg
     print("".join(f"{name}: {fact}\n" for name, fact in facts.items()), flush=True)
-    measure(arguments, results, makers.make("native"), emulators)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        measure(arguments, results, makers.make("native"), emulators)
+    except KeyboardInterrupt:
+        results.note("interrupted: not all rounds are in the table")
     print(render(results))
     if arguments.json:
         settings = {name: getattr(arguments, name) for name in ("rounds", "repetitions", "scale", "budget_ms", "kernel_append")}
@@ -123,9 +128,10 @@ def measure(arguments, results, native, emulators):
                 if boot in broken[runner.name]:
                     continue
                 progress(f"{runner.name} {boot}")
-                seconds, reason = runs.run_boot(runner, BOOTS[boot], arguments.silence_s)
-                results.add_boot(runner.name, boot, seconds)
-                if reason:
+                taken, reason = runs.run_boot(runner, BOOTS[boot], arguments.silence_s)
+                if taken:
+                    results.add_boot(runner.name, boot, *taken)
+                else:
                     broken[runner.name][boot] = reason
     for runner, reasons in broken.items():
         for reason in dict.fromkeys(reasons.values()):

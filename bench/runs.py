@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import resource
 import selectors
 import shutil
 import stat
@@ -75,6 +76,7 @@ class Output:
 class Ending:
     status: int            # of the process
     seconds: float         # wall time from its start to its end
+    cpu_seconds: float     # of all its threads
     text: str              # its last output, both streams
     silent: bool = False   # ended because it printed nothing for too long
 
@@ -84,12 +86,17 @@ def cpu_time_ns(pid):
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
+def children_cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def run_process(command, silence_s, on_line):
     """Runs `command`, gives each line of its standard output to on_line(line, host ns, CPU ns so far); ends it if it is
     silent."""
     command = [str(word) for word in command]
     with tempfile.TemporaryFile() as complaints:
-        started = time.monotonic()
+        started, cpu_before = time.monotonic(), children_cpu_seconds()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
         silent = False
         kept = pending = ""
@@ -119,10 +126,10 @@ def run_process(command, silence_s, on_line):
                 process.kill()
             process.wait()
             process.stdout.close()
-        seconds = time.monotonic() - started
+        seconds, cpu_seconds = time.monotonic() - started, children_cpu_seconds() - cpu_before
         complaints.seek(0)
         text = kept + pending + "\n" + complaints.read().decode(errors="replace")[-2000:]
-    return Ending(process.returncode, seconds, text.strip(), silent)
+    return Ending(process.returncode, seconds, cpu_seconds, text.strip(), silent)
 
 
 class Native:
@@ -257,10 +264,10 @@ def run_bench(runner, rows, broken, settings):
 
 
 def run_boot(runner, options, silence_s):
-    """Wall seconds from process start to power-off, or a reason."""
+    """Wall seconds from process start to power-off and CPU seconds, or nothing and a reason."""
     seen = []
     ending = run_process(runner.boot_command(options), silence_s,
                          lambda line, *_: seen.append(line) if re.search(POWERED_OFF, line) else None)
     if ending.status == 0 and seen and not ending.silent:
-        return ending.seconds, None
+        return (ending.seconds, ending.cpu_seconds), None
     return None, why_ended(ending, Output(), silence_s)

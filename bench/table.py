@@ -15,6 +15,7 @@ class Results:
         self.cpu = {}       # the same of host CPU time
         self.checks = {}    # (runner, row) -> results
         self.boot_s = {}    # (runner, boot) -> wall seconds, one per round
+        self.boot_cpu_s = {}
         self.notes = []
 
     def add_outputs(self, runner, outputs):
@@ -30,9 +31,9 @@ class Results:
             if rate is not None and abs(rate - 1) > CLOCK_TOLERANCE:
                 self.note(f"{runner}: the guest's clock ran at {rate:.2f} of the host's; its times are wrong by as much")
 
-    def add_boot(self, runner, boot, seconds):
-        if seconds is not None:
-            self.boot_s.setdefault((runner, boot), []).append(seconds)
+    def add_boot(self, runner, boot, seconds, cpu_seconds):
+        self.boot_s.setdefault((runner, boot), []).append(seconds)
+        self.boot_cpu_s.setdefault((runner, boot), []).append(cpu_seconds)
 
     def note(self, text):
         if text not in self.notes:
@@ -77,7 +78,8 @@ class Results:
             "geometric_mean": per_runner(self.geometric_mean),
             "cpu_geometric_mean": per_runner(lambda r: self.geometric_mean(r, "cpu")),
             "geometric_mean_rows": self.common_rows(),
-            "boots": [{"name": boot, "seconds": per_runner(lambda r: self.boot_s.get((r, boot), []))} for boot in self.boots],
+            "boots": [{"name": boot, "seconds": per_runner(lambda r: self.boot_s.get((r, boot), [])),
+                       "cpu_seconds": per_runner(lambda r: self.boot_cpu_s.get((r, boot), []))} for boot in self.boots],
             "notes": self.notes,
         }
 
@@ -112,17 +114,18 @@ def render(results):
         table.append([f"geometric mean of {len(common)} rows", "", *(number(mean) + "x" if mean else "-" for mean in means)])
         lines += markdown(table)
     if results.boots:
-        table = [["wall seconds to power-off", *runners]]
+        table = [["process start to power-off", *runners]]
         for boot in results.boots:
-            reference = results.boot_s.get(("tcg", boot))
-            cells = [boot]
-            for runner in runners:
-                seconds = results.boot_s.get((runner, boot), [])
-                cell = with_spread(seconds, " s")
-                if runner != "tcg" and seconds and reference:
-                    cell += f" = {number(statistics.median(seconds) / statistics.median(reference))} of tcg"
-                cells.append(cell)
-            table.append(cells)
+            for name, kept in ((boot, results.boot_s), (f"{boot}, CPU time", results.boot_cpu_s)):
+                reference = kept.get(("tcg", boot))
+                cells = [name]
+                for runner in runners:
+                    seconds = kept.get((runner, boot), [])
+                    cell = with_spread(seconds, " s")
+                    if runner != "tcg" and seconds and reference:
+                        cell += f" = {number(statistics.median(seconds) / statistics.median(reference))} of tcg"
+                    cells.append(cell)
+                table.append(cells)
         lines += ([""] if lines else []) + markdown(table)
     if results.notes:
         lines += ["", *(f"- {note}" for note in results.notes)]

@@ -116,8 +116,8 @@ class Table(unittest.TestCase):
             results.add_outputs("tcg", [output(a=[tcg * SECOND], b=[9 * SECOND])])
             results.add_outputs("bt", [output(a=[native * SECOND])])
         for seconds in (9, 10, 12):
-            results.add_boot("tcg", "boot", seconds)
-            results.add_boot("bt", "boot", seconds / 2)
+            results.add_boot("tcg", "boot", seconds, 4)
+            results.add_boot("bt", "boot", seconds / 2, 3)
         return results
 
     def test_ratios_are_taken_within_a_round(self):
@@ -160,6 +160,7 @@ class Table(unittest.TestCase):
         self.assertIn(["b", "1000 (1000-1000)", "9.00x (9.00-9.00)", "9.00x (9.00-9.00)", "-", "-"], lines)
         self.assertIn(["geometric mean of 1 rows", "", "3.00x", "3.00x", "1.00x", "1.00x"], lines)
         self.assertIn(["boot", "10.0 s (9.00-12.0)", "5.00 s (4.50-6.00) = 0.50 of tcg"], lines)
+        self.assertIn(["boot, CPU time", "4.00 s (4.00-4.00)", "3.00 s (3.00-3.00) = 0.75 of tcg"], lines)
         self.assertIn(["- bt: b: status 4 in row b"], lines)
 
     def test_a_wrong_result_shows(self):
