@@ -53,6 +53,7 @@ enum class FlagState : uint8_t {
 enum class ExitKind : uint64_t {
   kSite,      ///< exit_address is a Site's
   kIndirect,  ///< exit_address is the guest's new EIP, not found in the jump cache
+  kDone,      ///< the CpuState is complete already (Trampolines::interpret)
 };
 
 /// Direct-mapped: from a guest EIP and mode to translated code.
@@ -101,8 +102,7 @@ static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
 /// What a place in a block's host code that can leave it stands for.
 struct Site {
   enum class Kind : uint8_t {
-    kStep,        ///< the interpreter executes instruction `insn`, whose fast path did not do
-    kLeave,       ///< the interpreter executes instruction `insn`, which has no emitter
+    kStep,        ///< the interpreter executes instruction `insn`
     kLink,        ///< the block's exit `insn` is not linked yet
     kPollSaved,   ///< the countdown ran out at the block's start, flags in rax
     kPollEflags,  ///< the same, flags in EFLAGS

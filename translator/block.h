@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <vector>
 
-#include "core/isa/mnemonic.h"
 #include "translator/abi.h"
 
 namespace vireo::translator {
@@ -30,6 +30,15 @@ struct Mode {
 };
 
 struct Block;
+
+/// An instruction that translated code has the interpreter execute, in the middle of a block.
+struct InterpretedInsn {
+  interp::Handler handler;
+  isa::Insn insn;
+  uint32_t rip;
+  uint16_t index;      ///< in the block
+  uint16_t remaining;  ///< instructions of the block from this one on, which the countdown has counted
+};
 
 /// A direct branch out of a block. Unlinked, it leads to a stub that leaves translated code.
 struct BlockExit {
@@ -67,6 +76,7 @@ struct Block {
   std::vector<uint16_t> insn_offset;  ///< of each instruction from `rip`, and of the end
   std::vector<Site> sites;            ///< by offset
   std::vector<BlockExit> exits;
+  std::deque<InterpretedInsn> interpreted;  ///< code holds their addresses
   struct Incoming {
     Block* from;
     uint16_t exit;

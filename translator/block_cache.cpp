@@ -178,6 +178,7 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
 }
 
 void BlockCache::clear() {
+  ++epoch_;
   for (Region& region : regions_) {
     for (Block* b : region.blocks) {
       if (b->state != Block::State::kDead) {

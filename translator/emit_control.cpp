@@ -43,9 +43,9 @@ uint32_t Emitter::branch_target(const ScannedInsn& x) const {
 }
 
 bool Emitter::same_page(uint32_t rip) const {
-  if (block_->crosses) return false;
-  return ((rip + mode_.code_base) ^ (block_->rip + mode_.code_base)) < kPageSize &&
-         (((rip + mode_.code_base) & ~kPageMask) == ((block_->rip + mode_.code_base) & ~kPageMask));
+  // A block that crosses has checked its second page.
+  const uint32_t page = (block_->rip + mode_.code_base) / kPageSize + (block_->crosses ? 1 : 0);
+  return (rip + mode_.code_base) / kPageSize == page;
 }
 
 size_t Emitter::new_exit(uint32_t rip, FlagState flags) {

@@ -72,8 +72,8 @@ x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool wr
 void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write) {
   save_flags();
   const Gp linear = linear32.r32();
-  SlowProbe slow{a.newLabel(), Label(), a.newLabel(), Label(), linear, insn_, static_cast<uint8_t>(bytes),
-                 write};
+  SlowProbe slow{
+      a.newLabel(), Label(), a.newLabel(), Label(), step_label(), linear, static_cast<uint8_t>(bytes), write};
   a.bind(slow.retry);
   if (environment_.bmi2) {
     a.shrx(x86::r11d, linear, host::kTlb.r32());

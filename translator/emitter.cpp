@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/interp/handlers.h"
 #include "translator/frame_access.h"
 
 namespace vireo::translator {
@@ -70,58 +71,70 @@ void Emitter::emit_entry(FlagState wanted) {
   a.mov(x86::r10, x86::ptr(host::kFrame, x86::r10, 3, kPollOffset));
 }
 
-bool Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
+void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block_ = &block;
+  insns_ = insns;
   block.insn_offset.clear();
   block.sites.clear();
   block.exits.clear();
+  block.interpreted.clear();
   emit_entry(wanted_entry(insns));
+  if (block.crosses) emit_second_page_check();
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
-    bool emitted = false;
-    switch (x.row->insn_class) {
-#define VIREO_CLASS(name)     \
-  case InsnClass::name:       \
-    emitted = emit_##name(x); \
-    break;
-      VIREO_CLASS(Passthrough)
-      VIREO_CLASS(Stack)
-      VIREO_CLASS(String)
-      VIREO_CLASS(Control)
-      VIREO_CLASS(Segment)
-      VIREO_CLASS(System)
-      VIREO_CLASS(Io)
-      VIREO_CLASS(Fpu)
-      VIREO_CLASS(Mmx)
-      VIREO_CLASS(Sse)
-      VIREO_CLASS(Avx)
-#undef VIREO_CLASS
-    }
-    if (!emitted) {
-      block.left = x.row->mnemonic;
-      if (insn_ == 0) return false;
-      emit_leave();
-      ended_ = true;
-      break;
+    if (!emit_insn(x)) emit_interpreted(x);
+    if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
+      SlowStep& slow = slow_steps_.back();
+      a.bind(slow.after);
+      slow.flags_after = flags_;
+      slow.fpu_after = fpu_checked_;
+      slow.ends_block = ended_;
     }
     ++insn_;
-    if (ended_) break;
   }
   block.insn_count = insn_;
-  const ScannedInsn& last = insns[insn_ - 1];
-  block.guest_bytes = last.next_rip - block.rip;
-  if (block.insn_offset.size() == insn_)
-    block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
-  if (!ended_) emit_edge(last.next_rip);
+  block.guest_bytes = insns.back().next_rip - block.rip;
+  block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
+  if (!ended_) emit_edge(insns.back().next_rip);
   emit_slow_paths();
   block.code = address_;
   block.code_bytes = offset();
   std::sort(block.sites.begin(), block.sites.end(),
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
+  for (InterpretedInsn& i : block.interpreted) i.remaining = static_cast<uint16_t>(insn_ - i.index);
   uint8_t* count = const_cast<uint8_t*>(code().data()) + count_operand_;
   const int32_t minus = -static_cast<int32_t>(insn_);
   std::copy_n(reinterpret_cast<const uint8_t*>(&minus), 4, count);
-  return true;
+}
+
+bool Emitter::emit_insn(const ScannedInsn& x) {
+  switch (x.row->insn_class) {
+#define VIREO_CLASS(name) \
+  case InsnClass::name:   \
+    return emit_##name(x);
+    VIREO_CLASS(Passthrough)
+    VIREO_CLASS(Stack)
+    VIREO_CLASS(String)
+    VIREO_CLASS(Control)
+    VIREO_CLASS(Segment)
+    VIREO_CLASS(System)
+    VIREO_CLASS(Io)
+    VIREO_CLASS(Fpu)
+    VIREO_CLASS(Mmx)
+    VIREO_CLASS(Sse)
+    VIREO_CLASS(Avx)
+#undef VIREO_CLASS
+  }
+  return false;
+}
+
+void Emitter::emit_second_page_check() {
+  save_flags();
+  const uint32_t page = ((block_->rip + mode_.code_base) >> 12) + 1;
+  a.cmp(x86::dword_ptr(host::kTlb,
+                       static_cast<int32_t>(Mmu::kExecFrameOffset + 4 * (page & 0xfffff)) - kTlbBias),
+        static_cast<uint32_t>(block_->second_page / kPageSize + 1));
+  a.jne(step_label());
 }
 
 void Emitter::save_flags() {
@@ -160,14 +173,26 @@ void Emitter::embed(const HostInsn& insn) {
   a.embed(insn.bytes.data(), insn.size);
 }
 
-void Emitter::emit_leave() {
-  call_to(flags_ == FlagState::kSaved ? environment_.trampolines.exit_call_saved
-                                      : environment_.trampolines.exit_call_eflags);
-  add_site(Site::Kind::kLeave, insn_);
+void Emitter::call_interpreter(uint16_t index) {
+  const ScannedInsn& x = insns_[index];
+  isa::Insn insn = x.insn;
+  const interp::Handler handler = interp::bind_handler(insn, environment_.model);
+  const InterpretedInsn& entry =
+      block_->interpreted.emplace_back(InterpretedInsn{handler, insn, x.rip, index, 0});
+  a.mov(x86::r10, reinterpret_cast<uint64_t>(&entry));
+  call_to(environment_.trampolines.interpret);
 }
 
-Label Emitter::step_label() {
-  if (slow_steps_.empty() || slow_steps_.back().insn != insn_) slow_steps_.push_back({a.newLabel(), insn_});
+void Emitter::emit_interpreted(const ScannedInsn&) {
+  save_flags();
+  call_interpreter(insn_);
+  fpu_checked_ = false;
+}
+
+asmjit::Label Emitter::step_label() {
+  if (slow_steps_.empty() || slow_steps_.back().insn != insn_) {
+    slow_steps_.push_back({a.newLabel(), a.newLabel(), insn_});
+  }
   return slow_steps_.back().start;
 }
 
@@ -179,21 +204,18 @@ void Emitter::emit_slow_paths() {
       a.mov(x86::r11d, linear);
       a.and_(x86::r11d, static_cast<uint32_t>(kPageMask));
       a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize) - p.bytes);
-      Label crosses = a.newLabel();
-      a.ja(crosses);
+      a.ja(p.step);
       a.mov(x86::r11d, linear);
       a.shr(x86::r11d, 12);
       a.mov(host::kDelta, tlb_word(p.write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
       a.jmp(p.back);
-      a.bind(crosses);
-      call_to(environment_.trampolines.exit_call_saved);
-      add_site(Site::Kind::kStep, p.insn);
     }
     a.bind(p.miss);
     if (linear != x86::r10d) a.mov(x86::r10d, linear);
     call_to(p.write ? environment_.trampolines.fill_write : environment_.trampolines.fill_read);
-    add_site(Site::Kind::kStep, p.insn);
-    a.jmp(p.retry);
+    a.test(x86::r11d, x86::r11d);
+    a.jnz(p.retry);
+    a.jmp(p.step);
   }
   for (const SlowFpu& f : slow_fpu_) {
     a.bind(f.start);
@@ -201,10 +223,21 @@ void Emitter::emit_slow_paths() {
     add_site(Site::Kind::kStep, f.insn);
     a.jmp(f.back);
   }
-  for (const SlowStep& s : slow_steps_) {
+  for (SlowStep& s : slow_steps_) {
     a.bind(s.start);
-    call_to(environment_.trampolines.exit_call_saved);
-    add_site(Site::Kind::kStep, s.insn);
+    call_interpreter(s.insn);
+    if (s.ends_block) {  // a branch that was not taken
+      call_to(environment_.trampolines.exit_call_saved);
+      add_site(Site::Kind::kStep, s.insn + 1);
+      continue;
+    }
+    flags_ = FlagState::kSaved;
+    if (s.flags_after == FlagState::kEflags) restore_flags();
+    if (s.fpu_after) {
+      call_to(environment_.trampolines.load_fpu);
+      add_site(Site::Kind::kStep, s.insn + 1);
+    }
+    a.jmp(s.after);
   }
   for (const EdgeStub& e : edge_stubs_) {
     a.bind(e.start);

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/isa/cpuid.h"
 #include "core/isa/insn_row.h"
 #include "core/mmu.h"
 #include "translator/block.h"
@@ -28,6 +29,7 @@ struct ScannedInsn {
 struct EmitterEnvironment {
   const Options& options;
   const Trampolines& trampolines;
+  const CpuModel& model;
   bool bmi2 = false;
 };
 
@@ -42,16 +44,19 @@ class Emitter {
  public:
   Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address);
 
-  /// Emits as many of `insns` as possible and fills in what the block says of its code. False if not even the
-  /// first can be emitted.
-  bool emit_block(std::span<const ScannedInsn> insns, Block& block);
+  /// Emits `insns` and fills in what the block says of its code.
+  void emit_block(std::span<const ScannedInsn> insns, Block& block);
   std::span<const uint8_t> code() const;
 
  private:
   using Gp = asmjit::x86::Gp;
   using Label = asmjit::Label;
 
-  // --- families: one instruction each; `x` is also in x_
+  bool emit_insn(const ScannedInsn& x);
+  /// A block whose instruction goes on in the next page must find there what it was made of.
+  void emit_second_page_check();
+
+  // --- families: one instruction each
   bool emit_Passthrough(const ScannedInsn& x);
   bool emit_Stack(const ScannedInsn& x);
   bool emit_String(const ScannedInsn& x);
@@ -123,10 +128,11 @@ class Emitter {
   void forget_flags() { flags_ = FlagState::kEflags; }
 
   // --- leaving
-  /// A call that leaves translated code to have the current instruction interpreted.
-  void emit_leave();
-  /// Where to jump for that from a fast path; flags saved.
+  /// Has the interpreter execute the current instruction.
+  void emit_interpreted(const ScannedInsn& x);
+  /// Where to jump for that from a fast path, before any side effect; flags saved.
   Label step_label();
+  void call_interpreter(uint16_t insn);
   void add_site(Site::Kind kind, uint16_t insn);
   void add_site_at(uint32_t offset, Site::Kind kind, uint16_t insn);
   void call_to(const uint8_t* target);
@@ -144,9 +150,8 @@ class Emitter {
   uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }
 
   struct SlowProbe {
-    Label miss, unaligned, retry, back;
+    Label miss, unaligned, retry, back, step;
     Gp linear;
-    uint16_t insn;
     uint8_t bytes;
     bool write;
   };
@@ -155,8 +160,11 @@ class Emitter {
     uint16_t insn;
   };
   struct SlowStep {
-    Label start;
+    Label start, after;
     uint16_t insn;
+    FlagState flags_after = FlagState::kSaved;
+    bool ends_block = false;
+    bool fpu_after = false;  ///< code behind the instruction relies on the FPU state being loaded
   };
   struct EdgeStub {
     Label start;
@@ -178,6 +186,7 @@ class Emitter {
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;
   std::vector<EdgeStub> edge_stubs_;
+  std::span<const ScannedInsn> insns_;
 };
 
 }  // namespace vireo::translator

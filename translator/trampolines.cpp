@@ -30,6 +30,7 @@ class Builder {
     make_exits();
     out_.fill_read = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_read), false);
     out_.fill_write = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_write), false);
+    make_interpret();
     out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
     out_.bytes = code_.codeSize();
     CHECK(code_.flatten() == kErrorOk);
@@ -82,12 +83,17 @@ class Builder {
     a.mov(x86::r11d, static_cast<uint32_t>(ExitKind::kIndirect));
 
     a.bind(leave_);
-    a.mov(VIREO_FRAME(flags), host::kFlags);
     a.mov(VIREO_FRAME(exit_address), host::kAddress);
     a.mov(VIREO_FRAME(exit_kind), x86::r11);
+    store_guest();
+    return_to_host();
+  }
+
+  void store_guest() {
+    a.mov(VIREO_FRAME(flags), host::kFlags);
     a.mov(VIREO_FRAME(countdown), host::kCountdown);
-    a.mov(x86::r10, VIREO_FRAME(cpu));
-    for (unsigned n = 0; n < 8; ++n) a.mov(cpu_gpr(x86::r10, n, 8), x86::gpq(host::kGprOfGuest[n]));
+    a.mov(x86::r11, VIREO_FRAME(cpu));
+    for (unsigned n = 0; n < 8; ++n) a.mov(cpu_gpr(x86::r11, n, 8), x86::gpq(host::kGprOfGuest[n]));
     Label no_fpu = a.newLabel();
     a.cmp(VIREO_FRAME(fpu_ready), 0);
     a.je(no_fpu);
@@ -96,10 +102,35 @@ class Builder {
     a.fldcw(VIREO_FRAME(host_fcw));
     a.ldmxcsr(VIREO_FRAME(host_mxcsr));
     a.bind(no_fpu);
+  }
+
+  void return_to_host() {
     a.mov(x86::rsp, VIREO_FRAME(host_rsp));
     a.add(x86::rsp, 8);
     for (size_t i = std::size(kCalleeSaved); i-- > 0;) a.pop(kCalleeSaved[i]);
     a.ret();
+  }
+
+  void make_interpret() {
+    out_.interpret = here();
+    store_guest();
+    a.mov(frame_field(offsetof(Frame, saved)), x86::rsp);
+    a.lea(x86::rdi, ptr(host::kFrame, -kFrameBias));
+    a.mov(x86::rsi, x86::r10);
+    a.mov(x86::rsp, VIREO_FRAME(host_rsp));
+    a.mov(x86::r11, reinterpret_cast<uint64_t>(helpers_.interpret));
+    a.call(x86::r11);
+    Label leave = a.newLabel();
+    a.test(x86::al, x86::al);
+    a.jz(leave);
+    a.mov(x86::rsp, frame_field(offsetof(Frame, saved)));
+    a.mov(host::kFlags, VIREO_FRAME(flags));
+    a.mov(x86::r10, VIREO_FRAME(cpu));
+    for (unsigned n = 0; n < 8; ++n) a.mov(host::guest32(n), cpu_gpr(x86::r10, n, 4));
+    a.ret();
+    a.bind(leave);
+    a.mov(VIREO_FRAME(exit_kind), static_cast<uint64_t>(ExitKind::kDone));
+    return_to_host();
   }
 
   /// Calls bool helper(Frame*, r10) on the C++ stack. `loads_fpu`: afterwards frame->fx goes into the units;
@@ -128,7 +159,7 @@ class Builder {
     a.mov(x86::r11, helper);
     a.call(x86::r11);
     a.mov(x86::rsp, slot(std::size(kKept)));
-    a.mov(x86::r11d, x86::eax);
+    a.movzx(x86::r11d, x86::al);
     Label failed = a.newLabel();
     if (loads_fpu) {
       a.test(x86::r11b, x86::r11b);
@@ -144,6 +175,10 @@ class Builder {
       a.bind(no_fpu);
     }
     for (size_t i = 0; i < std::size(kKept); ++i) a.mov(kKept[i], slot(i));
+    if (!loads_fpu) {
+      a.ret();
+      return entry;
+    }
     Label leave = a.newLabel();
     a.test(x86::r11b, x86::r11b);
     a.jz(leave);

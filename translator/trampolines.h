@@ -20,8 +20,11 @@ struct Trampolines {
   const uint8_t* exit_jump_eflags = nullptr;
   /// Jumped to: an indirect branch to the EIP in r10 whose target is not in the jump cache. Flags saved.
   const uint8_t* exit_indirect = nullptr;
-  /// Called with the linear address in r10 and flags saved; returns when the TLB permits the access, else
-  /// leaves as exit_call_saved does. Keeps all guest registers and r10.
+  /// Called with an InterpretedInsn's address in r10 and flags saved: the interpreter executes it. Returns
+  /// with flags saved when the next instruction of the block may follow; else leaves, ExitKind::kDone.
+  const uint8_t* interpret = nullptr;
+  /// Called with the linear address in r10 and flags saved. Returns with r11d 1 when the TLB permits the
+  /// access now, else 0. Keeps all guest registers and r10.
   const uint8_t* fill_read = nullptr;
   const uint8_t* fill_write = nullptr;
   /// Called with flags saved: the guest's FPU state into the host's units, or leave.
@@ -34,6 +37,7 @@ struct Helpers {
   bool (*fill_read)(Frame* frame, uint64_t linear);
   bool (*fill_write)(Frame* frame, uint64_t linear);
   bool (*load_fpu)(Frame* frame, uint64_t unused);
+  bool (*interpret)(Frame* frame, uint64_t insn);
 };
 
 /// Code for a buffer whose first byte executes at `base`.

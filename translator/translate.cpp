@@ -1,4 +1,6 @@
 // From guest bytes to a published block.
+#include <algorithm>
+
 #include "core/check.h"
 #include "core/isa/cpuid.h"
 #include "core/isa/decode.h"
@@ -15,42 +17,67 @@ bool ends_block(const isa::InsnRow& row) {
 
 }  // namespace
 
-void Translator::Impl::scan(const Block& block) {
+bool Translator::Impl::scan_crossing(Block& block) {
+  const Privilege privilege = interp.privilege();
+  const Gla linear{(code_base + block.rip) & 0xffffffff};
+  const Gla second{(linear.page().value + kPageSize) & 0xffffffff};
+  const uint64_t in_first = kPageSize - linear.page_offset();
+  const uint64_t within_limit = code_limit - block.rip + 1;
+  const uint64_t wanted = std::min<uint64_t>(isa::kMaxInsnLength, within_limit);
+  if (wanted <= in_first) return false;
+  if (context.mmu.exec_frame(second, privilege) == 0 &&
+      context.mmu.fill(second, Access::kExecute, privilege)) {
+    return false;
+  }
+  const uint32_t frame_number = context.mmu.exec_frame(second, privilege);
+  if (frame_number == 0) return false;
+  std::copy_n(context.mmu.code_bytes(linear, privilege), in_first, crossing_bytes.begin());
+  std::copy_n(context.mmu.code_bytes(second, privilege), wanted - in_first,
+              crossing_bytes.begin() + in_first);
+  if (!decode_one({crossing_bytes.data(), wanted}, block.rip)) return false;
+  block.crosses = true;
+  block.second_page = (uint64_t{frame_number} - 1) * kPageSize;
+  return true;
+}
+
+bool Translator::Impl::decode_one(std::span<const uint8_t> bytes, uint32_t rip) {
+  ScannedInsn x;
+  if (isa::decode(bytes, interp.code_size(), x.insn) != isa::DecodeStatus::kOk) return false;
+  if (!context.model.has(isa::row(x.insn).feature) && !isa::downgrade(x.insn)) return false;
+  x.row = &isa::row(x.insn);
+  x.bytes = bytes.first(x.insn.length);
+  x.rip = rip;
+  x.next_rip = rip + x.insn.length;
+  scanned.push_back(x);
+  return true;
+}
+
+void Translator::Impl::scan(Block& block) {
   scanned.clear();
   const Gla linear{(code_base + block.rip) & 0xffffffff};
-  const uint64_t in_page = kPageSize - linear.page_offset();
   const uint64_t within_limit = code_limit - block.rip + 1;
   const std::span<const uint8_t> bytes{context.mmu.code_bytes(linear, interp.privilege()),
-                                       std::min(in_page, within_limit)};
+                                       std::min(kPageSize - linear.page_offset(), within_limit)};
   size_t used = 0;
-  const bool host_has_all = true;
-  static_cast<void>(host_has_all);
   while (scanned.size() < options.max_block_insns && used < bytes.size()) {
-    ScannedInsn x;
-    if (isa::decode(bytes.subspan(used), interp.code_size(), x.insn) != isa::DecodeStatus::kOk) break;
-    if (!context.model.has(isa::row(x.insn).feature) && !isa::downgrade(x.insn)) break;
-    x.row = &isa::row(x.insn);
-    x.bytes = bytes.subspan(used, x.insn.length);
-    x.rip = block.rip + static_cast<uint32_t>(used);
-    x.next_rip = x.rip + x.insn.length;
-    used += x.insn.length;
-    scanned.push_back(x);
-    if (ends_block(*x.row)) break;
+    if (!decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used))) break;
+    used += scanned.back().insn.length;
+    if (ends_block(*scanned.back().row)) break;
   }
+  block.crosses = false;
+  if (scanned.empty()) scan_crossing(block);
 }
 
 void Translator::Impl::translate(Block& block) {
   scan(block);
   if (scanned.empty()) {
     block.state = Block::State::kInterpret;
+    block.hits = 0;
     return;
   }
   const uint8_t* address = blocks->reserve(kMaxBlockCode);
   Emitter emitter(environment, mode, address);
-  if (!emitter.emit_block(scanned, block)) {
-    block.state = Block::State::kInterpret;
-    return;
-  }
+  emitter.emit_block(scanned, block);
   CHECK(block.code_bytes <= kMaxBlockCode);
   buffer->write(address, emitter.code());
   blocks->publish(&block);

@@ -18,6 +18,7 @@ using interp::Interp;
 namespace {
 
 constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
+constexpr uint32_t kLooksAtInterpreted = 1000;
 /// So often translated code comes back at least, to look at what other threads have asked for.
 constexpr uint64_t kMaxBudget = 1 << 20;
 
@@ -66,7 +67,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       buffer(std::move(code)),
       frame(new (frame_memory) Frame),
       pair_stack(pairs),
-      environment{options, trampolines, asmjit::CpuInfo::host().features().x86().hasBMI2()},
+      environment{options, trampolines, c.model, asmjit::CpuInfo::host().features().x86().hasBMI2()},
       mode{} {
   frame->cpu = &cpu;
   frame->translator = this;
@@ -82,6 +83,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
       [](Frame* f, uint64_t) { return static_cast<Impl*>(f->translator)->load_fpu(); },
+      [](Frame* f, uint64_t insn) {
+        return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
+      },
   };
   const std::vector<uint8_t> bytes = make_trampolines(buffer->executable(), helpers, trampolines);
   buffer->write(buffer->executable(), bytes);
@@ -115,6 +119,25 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   }
   ++t.stats.fill_failures;
   return false;
+}
+
+bool Translator::Impl::interpret(const InterpretedInsn& insn) {
+  ++interpreted_by_mnemonic[static_cast<size_t>(insn.insn.mnemonic) % interpreted_by_mnemonic.size()];
+  store_flags();
+  if (frame->fpu_ready != 0) store_fpu();
+  cpu.rip = insn.rip;
+  cpu.retired = retired_at_zero - frame->countdown - insn.remaining;
+  const uint64_t epoch = blocks->epoch();
+  if (!interp.execute_plain(insn.handler, insn.insn)) return false;
+  if (interp.mode_epoch() != seen_epoch) {
+    const Mode before = mode.mode;
+    refresh_mode();
+    if (mode.mode != before) return false;
+  }
+  // Blocks may have died, this one too, or what they are linked by has changed.
+  if (blocks->epoch() != epoch) return false;
+  load_flags();
+  return true;
 }
 
 void Translator::Impl::refresh_mode() {
@@ -197,7 +220,9 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       translate(*block);
     }
     if (block->state == Block::State::kInterpret) {
-      ++steps_by_mnemonic[static_cast<size_t>(block->left) % steps_by_mnemonic.size()];
+      ++stats.interpreted_blocks;
+      // Its bytes may have changed since.
+      if (++block->hits == kLooksAtInterpreted) block->state = Block::State::kCold;
       todo = Interp::Amount::kInstruction;
       link_from = nullptr;
       continue;
@@ -234,16 +259,19 @@ void Translator::Impl::store_flags() {
 
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   ++stats.entries;
-  const uint64_t start = cpu.retired;
-  budget = std::min(retired_limit - start, kMaxBudget);
-  frame->countdown = budget;
+  frame->countdown = std::min(retired_limit - cpu.retired, kMaxBudget);
+  retired_at_zero = cpu.retired + frame->countdown;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));
   load_flags();
   reinterpret_cast<void (*)(Frame*)>(trampolines.enter)(frame);
+  if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kDone) {
+    ++stats.done;
+    return;
+  }
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   handle_exit();
-  cpu.retired = start + budget - frame->countdown;
+  cpu.retired = retired_at_zero - frame->countdown;
 }
 
 const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) const {
@@ -276,11 +304,6 @@ void Translator::Impl::handle_exit() {
       link_from = block;
       link_exit = site.insn;
       break;
-    case Site::Kind::kLeave:
-      ++steps_by_mnemonic[static_cast<size_t>(block->left) % steps_by_mnemonic.size()];
-      leave_before(site.insn);
-      todo = Interp::Amount::kInstruction;
-      break;
     case Site::Kind::kStep:
     case Site::Kind::kFault:
       ++stats.steps;
@@ -304,15 +327,17 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("bt_exits_indirect", t.stats.indirect_misses);
   visit("bt_exits_poll", t.stats.polls);
   visit("bt_exits_step", t.stats.steps);
+  visit("bt_exits_done", t.stats.done);
+  visit("bt_interpreted_alone", t.stats.interpreted_blocks);
   visit("bt_cold_runs", t.stats.cold_runs);
   visit("bt_tlb_fills", t.stats.fills);
   visit("bt_tlb_fill_failures", t.stats.fill_failures);
   visit("bt_fpu_loads", t.stats.fpu_loads);
   t.blocks->visit_stats(visit);
-  for (size_t i = 0; i < t.steps_by_mnemonic.size(); ++i) {
-    if (t.steps_by_mnemonic[i] == 0) continue;
-    visit(fmt::format("bt_left {}", isa::mnemonic_name(static_cast<isa::Mnemonic>(i))),
-          t.steps_by_mnemonic[i]);
+  for (size_t i = 0; i < t.interpreted_by_mnemonic.size(); ++i) {
+    if (t.interpreted_by_mnemonic[i] == 0) continue;
+    visit(fmt::format("bt_interpreted {}", isa::mnemonic_name(static_cast<isa::Mnemonic>(i))),
+          t.interpreted_by_mnemonic[i]);
   }
   t.interp.visit_stats(visit);
 }

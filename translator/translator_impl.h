@@ -28,8 +28,11 @@ struct Translator::Impl {
   Block* find_block();
   /// Translates a block whose state is kCold.
   void translate(Block& block);
-  /// Decodes from block.rip on; bytes are those behind `linear`'s translation.
-  void scan(const Block& block);
+  /// Decodes from block.rip on, to the end of the page or of the block.
+  void scan(Block& block);
+  /// The same for an instruction that goes on in the next page.
+  bool scan_crossing(Block& block);
+  bool decode_one(std::span<const uint8_t> bytes, uint32_t rip);
   /// Runs translated code from `block` on until it leaves; the CpuState is complete afterwards.
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
@@ -41,6 +44,7 @@ struct Translator::Impl {
   const Site& site_at(const Block& block, const uint8_t* host) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
+  bool interpret(const InterpretedInsn& insn);
 
   /// More than any block's code.
   static constexpr uint64_t kMaxBlockCode = 32 << 10;
@@ -64,7 +68,9 @@ struct Translator::Impl {
   static constexpr uint32_t kMaxCodeSegments = 1u << 20;
 
   std::vector<ScannedInsn> scanned;
-  uint64_t budget = 0;
+  std::array<uint8_t, 32> crossing_bytes{};
+  /// cpu.retired when the countdown reaches 0.
+  uint64_t retired_at_zero = 0;
   interp::Interp::Amount todo = interp::Interp::Amount::kNothing;
   /// The exit that the block at the new CS:RIP is to be linked to.
   Block* link_from = nullptr;
@@ -72,10 +78,10 @@ struct Translator::Impl {
   bool fill_jump_cache = false;
 
   struct {
-    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, cold_runs = 0, fills = 0,
-             fill_failures = 0, fpu_loads = 0, interpreted_blocks = 0;
+    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, done = 0, cold_runs = 0,
+             fills = 0, fill_failures = 0, fpu_loads = 0, interpreted_blocks = 0;
   } stats;
-  std::array<uint64_t, 4096> steps_by_mnemonic{};
+  std::array<uint64_t, 4096> interpreted_by_mnemonic{};
 };
 
 }  // namespace vireo::translator

@@ -75,6 +75,10 @@ class Interp final : public ExecutionEngine {
   /// again: no exit, interrupt, shadow, trap or breakpoint is due, so that the instruction at CS:RIP may be
   /// executed without a look at any of them.
   std::optional<ExitReason> advance(uint64_t retired_limit, Amount amount);
+  /// Executes the instruction at CS:RIP in a plain state, with its handler already at hand; faults and debug
+  /// traps are delivered. True: it retired, and the next instruction is at the RIP behind it and may be
+  /// executed plainly too, by cached code (only mode_epoch() may have moved).
+  bool execute_plain(Handler handler, const Insn& insn);
   /// Grows whenever mode_changed() or update_segment() has changed what they compute.
   uint64_t mode_epoch() const { return mode_epoch_; }
   /// What fast paths need of a segment register. An access inside [0, end) of a kind needs no further
