@@ -31,7 +31,10 @@ def host_facts(runners):
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
 
     def first_line(*command):
-        result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        except OSError:
+            return "unknown"
         return result.stdout.decode().split("\n")[0].strip() if result.returncode == 0 else "unknown"
 
     facts = {"host": f"{cpu.group(1) if cpu else 'unknown CPU'}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
