@@ -109,6 +109,9 @@ class Emitter {
   // --- strings (emit_string.cpp)
   bool emit_single_string(const ScannedInsn& x);
   bool emit_repeated_string(const ScannedInsn& x);
+  bool emit_repeated_scas(const ScannedInsn& x);
+  void emit_upward_check();
+  void emit_one_page_check(const Gp& pointer);
 
   // --- memory (emit_memory.cpp)
   /// The memory operand's offset, truncated to the address size, in the register returned (kAddress or the
