@@ -86,6 +86,13 @@ class Emitter {
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
 
+  // --- flags beyond the arithmetic ones (emit_flag_control.cpp)
+  bool may_change_if() const;
+  bool emit_cli();
+  bool emit_sti();
+  bool emit_pushf(const ScannedInsn& x);
+  bool emit_popf(const ScannedInsn& x);
+
   // --- control flow (emit_control.cpp)
   bool emit_jcc(const ScannedInsn& x);
   bool emit_loop(const ScannedInsn& x);
