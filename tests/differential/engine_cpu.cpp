@@ -223,6 +223,14 @@ Result<std::unique_ptr<EngineCpu>> EngineCpu::create(std::string_view engine, ui
   impl.pristine_system.assign(system.begin(), system.end());
   impl.name = engine;
   impl.engine = testing::make_engine(engine, impl.context);
+  // Engines that catch signals begin with it at their first run, and NativeCpu must come after them.
+  const uint8_t nop = 0x90;
+  cpu->write_code(kCodeBegin, {&nop, 1});
+  CpuImage image;
+  image.eip = kCodeBegin;
+  image.segment(SegReg::kCs) = kUserCode32;
+  image.segment(SegReg::kSs) = kUserData;
+  cpu->run(image);
   return cpu;
 }
 

@@ -27,7 +27,9 @@ extern "C" {
 [[gnu::visibility("hidden")]] uint64_t vireo_diff_fs_base;
 [[gnu::visibility(
     "hidden")]] uint64_t vireo_diff_kept_flags;  ///< NT and ID, which sigreturn does not restore
-[[gnu::visibility("hidden")]] uint8_t vireo_diff_to_harness;
+/// Where the handler leads: 0 to the case's code, 1 to the harness, 2 to code whose segments nobody has
+/// touched.
+[[gnu::visibility("hidden")]] uint8_t vireo_diff_to;
 [[gnu::visibility("hidden")]] void vireo_diff_signal(int, siginfo_t*, void*);
 [[gnu::visibility("hidden")]] void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context);
 }
@@ -60,10 +62,12 @@ vireo_diff_signal:
     movq %rbp, %rsi
     movq %r12, %rdx
     call vireo_diff_handle
+    cmpb $2, vireo_diff_to(%rip)
+    je 1f
     movw vireo_diff_selectors(%rip), %es
     movw vireo_diff_selectors+6(%rip), %ds
     movw vireo_diff_selectors+10(%rip), %gs
-    cmpb $0, vireo_diff_to_harness(%rip)
+    cmpb $0, vireo_diff_to(%rip)
     jne 1f
     movw vireo_diff_selectors+8(%rip), %fs
 1:  popq %r12
@@ -132,7 +136,7 @@ void enter(ucontext_t* context) {
   std::memcpy(vireo_diff_selectors, in.selector.data(), sizeof vireo_diff_selectors);
   load_fx(context, &in.fx);
   vireo_diff_kept_flags = in.eflags & kKeptFlags;
-  vireo_diff_to_harness = 0;
+  vireo_diff_to = 0;
   phase = Phase::kRunning;
 }
 
@@ -185,7 +189,7 @@ void leave(int signal, ucontext_t* context) {
   std::memcpy(vireo_diff_selectors, harness_selectors, sizeof harness_selectors);
   load_fx(context, harness_fx);
   vireo_diff_kept_flags = static_cast<uint64_t>(regs[REG_EFL]) & kKeptFlags;
-  vireo_diff_to_harness = 1;
+  vireo_diff_to = 1;
   phase = Phase::kIdle;
 }
 
@@ -343,10 +347,13 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   using namespace vireo::diff;
   // By default back to where we came from.
   const bool from_harness = phase != Phase::kRunning;
-  vireo_diff_to_harness = from_harness;
+  vireo_diff_to = from_harness;
   vireo_diff_kept_flags = static_cast<uint64_t>(context->uc_mcontext.gregs[REG_EFL]) & kKeptFlags;
   if (signal == SIGALRM) {
-    if (from_harness) return;
+    if (from_harness) {
+      vireo_diff_to = 2;
+      return;
+    }
     if (alarmed_serial != run_serial) {
       alarmed_serial = run_serial;
       return;
@@ -357,6 +364,7 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   } else if (phase == Phase::kEntering && signal == SIGTRAP) {
     enter(context);
   } else {
+    vireo_diff_to = 2;
     pass_on(signal, info, context);
   }
 }

@@ -20,7 +20,7 @@ std::vector<uint8_t> pristine_arena(uint64_t seed) {
 
 void restore_data_pages(std::span<uint8_t> memory, std::span<const uint8_t> pristine) {
   for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] != Rights::kRead && kPageRights[page] != Rights::kReadWrite) continue;
+    if (kPageRights[page] == Rights::kReadExecute) continue;
     uint8_t* to = &memory[page * kPage];
     const uint8_t* from = &pristine[page * kPage];
     if (std::memcmp(to, from, kPage) != 0) std::memcpy(to, from, kPage);

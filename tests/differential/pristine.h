@@ -10,7 +10,7 @@ namespace vireo::diff {
 /// Random bytes, but the code pages hold kTrapByte, and pages that are not there zeroes.
 std::vector<uint8_t> pristine_arena(uint64_t seed);
 
-/// Puts the pages that user code can write to back.
+/// Puts all but the code pages back.
 void restore_data_pages(std::span<uint8_t> memory, std::span<const uint8_t> pristine);
 
 /// Writes `bytes` at a linear address, as far as that is in data pages.

@@ -5,11 +5,19 @@
 #include "core/check.h"
 #include "core/interp/interp.h"
 #include "tests/engines/step_engine.h"
+#include "translator/translator.h"
 
 namespace vireo::testing {
 namespace {
 
-constexpr std::string_view kNames[] = {"step", "interp"};
+constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm"};
+
+std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, uint32_t hot_threshold) {
+  translator::Options options;
+  options.hot_threshold = hot_threshold;
+  options.code_cache_bytes = uint64_t{4} << 20;
+  return translator::Translator::create(context, options).take();
+}
 
 }  // namespace
 
@@ -30,6 +38,8 @@ std::string engine_name_list() {
 std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& context) {
   CHECK(is_engine(name));
   if (name == "step") return std::make_unique<StepEngine>(context);
+  if (name == "bt") return make_translator(context, 0);
+  if (name == "bt-warm") return make_translator(context, 2);
   return std::make_unique<interp::Interp>(context);
 }
 

@@ -1,4 +1,5 @@
-// The engines that tests run guest code on, by name. "step" is the interpreter one instruction at a time.
+// The engines that tests run guest code on, by name. "step" is the interpreter one instruction at a time;
+// "bt" translates everything at first sight, "bt-warm" what it meets the third time.
 #pragma once
 
 #include <memory>
