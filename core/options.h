@@ -24,6 +24,8 @@ inline constexpr unsigned kDefaultMemoryMib = 256;
 
 struct MachineConfig {
   std::string engine = "auto";
+  /// What is changed about the translator: the words of translator/options.cpp, comma-separated.
+  std::string translator;
   std::string cpu_model = "core2duo-32";
   ClockKind clock = ClockKind::kRealtime;
   unsigned memory_mib = kDefaultMemoryMib;

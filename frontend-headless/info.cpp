@@ -54,7 +54,7 @@ int info_command() {
   uname(&kernel);
   struct sysinfo memory {};
   sysinfo(&memory);
-  const EngineChoice choice = choose_engine("auto").take();
+  const EngineChoice choice = choose_engine({}).take();
   std::string text;
   text += fmt::format("host CPU      {}\n", host_cpu_model());
   text += fmt::format("host kernel   {} {}\n", kernel.sysname, kernel.release);

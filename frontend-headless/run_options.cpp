@@ -71,8 +71,17 @@ Result<int64_t> parse_rtc(const std::string& text) {
 
 void add_run_options(CLI::App& app, RunOptions& o) {
   const std::string machine = "Machine";
-  app.add_option("--engine", o.machine.engine, "What executes guest code: auto, interp")
+  app.add_option("--engine", o.machine.engine,
+                 fmt::format("What executes guest code: auto, {}", engine_names()))
       ->type_name("E")
+      ->group(machine);
+  app.add_option(
+         "--translator", o.machine.translator,
+         "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
+         "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
+         "no-lookup, no-pairs, no-inline-memory, no-fpu, no-strings, no-system, all-off; chain and so "
+         "on turn one back on")
+      ->type_name("WORDS")
       ->group(machine);
   app.add_option("--clock", o.clock,
                  "realtime: guest time follows the host; virtual: guest time is the count of "
@@ -200,7 +209,7 @@ Result<void> complete(RunOptions& o) {
     o.machine.rtc_start = start.value();
   }
   if (auto model = find_cpu_model(o.machine.cpu_model); !model) return model.error();
-  if (auto engine = choose_engine(o.machine.engine); !engine) return engine.error();
+  if (auto engine = choose_engine(o.machine); !engine) return engine.error();
   if (!o.stats.empty() && o.stats != "true" && o.stats_file().empty()) {
     return Error{fmt::format("--stats={}: the only form with a value is --stats=json:FILE", o.stats)};
   }

@@ -81,7 +81,7 @@ struct Frame {
   uint64_t entry;      ///< host address to enter
   uint64_t flags;      ///< kFlags, in and out
   uint64_t mode_tag;   ///< mode << 32, for JumpCache::tag
-  uint64_t jump_scratch;
+  const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
   uint8_t fpu_ready;
   uint8_t pad[7];

@@ -21,8 +21,9 @@ struct Mode {
     kFlatDs = 1u << 5,
     kProtected = 1u << 6,
     kV86 = 1u << 7,
+    kCpl0 = 1u << 8,
   };
-  static constexpr unsigned kCodeSegmentShift = 8;  ///< above: number of the (base, limit) of CS; 0 is flat
+  static constexpr unsigned kCodeSegmentShift = 9;  ///< above: number of the (base, limit) of CS; 0 is flat
   uint32_t bits = 0;
 
   bool has(uint32_t bit) const { return bits & bit; }

@@ -3,15 +3,6 @@
 
 namespace vireo::translator {
 
-bool Emitter::emit_String(const ScannedInsn&) {
-  return false;
-}
-bool Emitter::emit_Segment(const ScannedInsn&) {
-  return false;
-}
-bool Emitter::emit_System(const ScannedInsn&) {
-  return false;
-}
 bool Emitter::emit_Io(const ScannedInsn&) {
   return false;
 }

@@ -115,6 +115,10 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       }
       return true;
     }
+    case Mnemonic::PUSHF:
+      return emit_pushf(x);
+    case Mnemonic::POPF:
+      return emit_popf(x);
     case Mnemonic::LEAVE: {
       if (bytes != 4 || !mode_.mode.has(Mode::kStack32)) return false;
       const Gp linear = emit_segment(SegReg::kSs, host::guest32(kEbp), 4, false);

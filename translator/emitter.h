@@ -86,6 +86,13 @@ class Emitter {
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
 
+  // --- flags beyond the arithmetic ones (emit_flag_control.cpp)
+  bool may_change_if() const;
+  bool emit_cli();
+  bool emit_sti();
+  bool emit_pushf(const ScannedInsn& x);
+  bool emit_popf(const ScannedInsn& x);
+
   // --- control flow (emit_control.cpp)
   bool emit_jcc(const ScannedInsn& x);
   bool emit_loop(const ScannedInsn& x);
@@ -109,6 +116,9 @@ class Emitter {
   // --- strings (emit_string.cpp)
   bool emit_single_string(const ScannedInsn& x);
   bool emit_repeated_string(const ScannedInsn& x);
+  bool emit_repeated_scas(const ScannedInsn& x);
+  void emit_upward_check();
+  void emit_one_page_check(const Gp& pointer);
 
   // --- memory (emit_memory.cpp)
   /// The memory operand's offset, truncated to the address size, in the register returned (kAddress or the

@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+
+#include "core/result.h"
 
 namespace vireo::translator {
 
 struct Options {
   /// Executions of a piece of code by the interpreter before it is translated; 0: at first sight.
   uint32_t hot_threshold = 8;
-  /// Bytes of host code kept.
+  /// Bytes of host code kept, 1 MiB to 1 GiB; a multiple of the page size.
   uint64_t code_cache_bytes = uint64_t{64} << 20;
   /// Most guest instructions in a block, 1 to 64.
   unsigned max_block_insns = 48;
@@ -20,5 +23,10 @@ struct Options {
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated
 };
+
+/// The options that comma-separated words ask for, from the left to the right:
+/// "all-off,chain,hot=0,cache=8M". options.cpp has the words. What is wrong with them is an Error, one
+/// sentence.
+Result<Options> parse_options(std::string_view words);
 
 }  // namespace vireo::translator

@@ -71,6 +71,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       mode{} {
   frame->cpu = &cpu;
   frame->translator = this;
+  frame->interrupt_waiting = interp.interrupt_waiting();
   auto* top = reinterpret_cast<uint64_t*>(static_cast<uint8_t*>(pairs) + kPairStackBytes - 16);
   top[0] = 0;
   top[1] = ~uint64_t{0};  // equals no guest return address
@@ -157,6 +158,7 @@ void Translator::Impl::refresh_mode() {
   if (flat(SegReg::kDs)) bits |= Mode::kFlatDs;
   if (cpu.protected_mode()) bits |= Mode::kProtected;
   if (cpu.v86()) bits |= Mode::kV86;
+  if (cpu.cpl == 0) bits |= Mode::kCpl0;
   const Segment& cs = cpu.segment(SegReg::kCs);
   if (cs.base != code_base || cs.limit != code_limit || code_segments.empty()) {
     code_base = cs.base;
@@ -177,6 +179,14 @@ void Translator::Impl::refresh_mode() {
   mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
   frame->mode_tag = uint64_t{mode.mode.bits} << 32;
   frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
+}
+
+Block* Translator::Impl::find_in_jump_cache() {
+  const auto rip = static_cast<uint32_t>(cpu.rip);
+  const unsigned slot = JumpCache::slot(rip);
+  if (frame->jumps.tag[slot] != (frame->mode_tag | cpu.rip)) return nullptr;
+  const uint32_t exec_frame = context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
+  return exec_frame == frame->jumps.exec_frame[slot] ? jump_blocks[slot] : nullptr;
 }
 
 Block* Translator::Impl::find_block() {
@@ -204,7 +214,12 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     todo = Interp::Amount::kNothing;
     blocks->collect();
     if (interp.mode_epoch() != seen_epoch) refresh_mode();
-    Block* block = find_block();
+    Block* block = find_in_jump_cache();
+    if (block != nullptr && link_from == nullptr && limits.retired - cpu.retired >= block->insn_count) {
+      execute(*block, limits.retired);
+      continue;
+    }
+    block = find_block();
     if (block == nullptr) {
       todo = Interp::Amount::kInstruction;
       link_from = nullptr;
@@ -238,6 +253,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     frame->jumps.tag[slot] = frame->mode_tag | block->rip;
     frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
     frame->jumps.exec_frame[slot] = exec_frame;
+    jump_blocks[slot] = block;
     if (limits.retired - cpu.retired < block->insn_count) {
       todo = Interp::Amount::kBlock;
       continue;

@@ -24,6 +24,8 @@ struct Translator::Impl {
 
   /// The mode of the CpuState, and with it what the Frame says of it.
   void refresh_mode();
+  /// The translated block at CS:RIP if the jump cache has it.
+  Block* find_in_jump_cache();
   /// The block at CS:RIP, or null when the interpreter has to fetch there.
   Block* find_block();
   /// Translates a block whose state is kCold.
@@ -62,6 +64,7 @@ struct Translator::Impl {
   EmitterMode mode;
   FaultRange fault_range;
 
+  std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
   uint64_t seen_epoch = ~uint64_t{0};
   uint64_t code_base = 0, code_limit = 0;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> code_segments;

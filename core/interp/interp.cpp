@@ -230,6 +230,7 @@ std::optional<ExitReason> Interp::Impl::service_attention() {
   }
   attention.clear(bits);
   if (bits & Attention::kNmi) cpu.nmi_pending = true;
+  in.interrupt_waiting_ = in.context.interrupts.interrupt_pending();
   if (cpu.interrupt_shadow != CpuState::Shadow::kNone) return std::nullopt;  // step_carefully() rechecks
   if (cpu.nmi_pending && !cpu.nmi_blocked) {
     cpu.nmi_pending = false;
@@ -238,8 +239,9 @@ std::optional<ExitReason> Interp::Impl::service_attention() {
     deliver_event(Event::kNmi, Fault{kNmiVector});
     return std::nullopt;
   }
-  if ((cpu.rflags & rflags::kIf) && in.context.interrupts.interrupt_pending()) {
+  if ((cpu.rflags & rflags::kIf) && in.interrupt_waiting_) {
     deliver_event(Event::kExternal, Fault{in.context.interrupts.acknowledge()});
+    in.interrupt_waiting_ = in.context.interrupts.interrupt_pending();
     // More may be waiting for when the handler sets IF; until then one look is enough.
   }
   return std::nullopt;

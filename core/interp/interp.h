@@ -79,6 +79,9 @@ class Interp final : public ExecutionEngine {
   /// traps are delivered. True: it retired, and the next instruction is at the RIP behind it and may be
   /// executed plainly too, by cached code (only mode_epoch() may have moved).
   bool execute_plain(Handler handler, const Insn& insn);
+  /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
+  /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
+  const bool* interrupt_waiting() const { return &interrupt_waiting_; }
   /// Grows whenever mode_changed() or update_segment() has changed what they compute.
   uint64_t mode_epoch() const { return mode_epoch_; }
   /// What fast paths need of a segment register. An access inside [0, end) of a kind needs no further
@@ -237,6 +240,7 @@ class Interp final : public ExecutionEngine {
   uint32_t rep_budget_ = kRepIterationsPerRun;
   unsigned faults_in_run_ = 0;
   uint64_t mode_epoch_ = 0;
+  bool interrupt_waiting_ = false;
   bool single_stepping_ = false;  ///< a single-step trap is due after this instruction
 
   std::unique_ptr<Impl> impl_;

@@ -12,18 +12,20 @@ namespace {
 struct EngineRow {
   std::string_view name;
   std::string_view reason;  ///< why auto takes it when it comes to it
-  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&);
+  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&, const MachineConfig&);
 };
 
 /// In auto's order of preference.
 constexpr EngineRow kEngines[] = {
     {"interp", "it runs on every host",
-     [](CpuContext& context) -> Result<std::unique_ptr<ExecutionEngine>> {
+     [](CpuContext& context, const MachineConfig&) -> Result<std::unique_ptr<ExecutionEngine>> {
        return std::unique_ptr<ExecutionEngine>(std::make_unique<interp::Interp>(context));
      }},
     {"bt", "translation is the fastest engine of this version",
-     [](CpuContext& context) -> Result<std::unique_ptr<ExecutionEngine>> {
-       auto engine = translator::Translator::create(context);
+     [](CpuContext& context, const MachineConfig& config) -> Result<std::unique_ptr<ExecutionEngine>> {
+       const auto options = translator::parse_options(config.translator);
+       if (!options) return options.error();
+       auto engine = translator::Translator::create(context, options.value());
        if (!engine) return engine.error();
        return std::unique_ptr<ExecutionEngine>(engine.take());
      }},
@@ -31,7 +33,9 @@ constexpr EngineRow kEngines[] = {
 
 }  // namespace
 
-Result<EngineChoice> choose_engine(std::string_view requested) {
+Result<EngineChoice> choose_engine(const MachineConfig& config) {
+  if (auto options = translator::parse_options(config.translator); !options) return options.error();
+  const std::string_view requested = config.engine;
   for (const EngineRow& row : kEngines) {
     if (requested == "auto") return EngineChoice{std::string(row.name), std::string(row.reason), row.make};
     if (requested == row.name) return EngineChoice{std::string(row.name), "as asked for", row.make};

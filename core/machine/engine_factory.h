@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/engine.h"
+#include "core/options.h"
 #include "core/result.h"
 
 namespace vireo {
@@ -13,11 +14,12 @@ namespace vireo {
 struct EngineChoice {
   std::string name;
   std::string reason;
-  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&);
+  Result<std::unique_ptr<ExecutionEngine>> (*make)(CpuContext&, const MachineConfig&);
 };
 
-/// `requested` is an engine's name or "auto". A name that this build does not have is an Error.
-Result<EngineChoice> choose_engine(std::string_view requested);
+/// What config.engine, an engine's name or "auto", comes to. A name that this build does not have is an
+/// Error, and so are wrong options of any engine.
+Result<EngineChoice> choose_engine(const MachineConfig& config);
 
 /// All engines, for messages: "interp".
 std::string engine_names();

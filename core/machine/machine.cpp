@@ -71,7 +71,7 @@ class Machine::Impl {
         .ferr = [this](bool level) { board_->set_ferr(level); },
         .apic_base_changed = [this](uint64_t value) { board_->set_apic_base(value); },
     });
-    auto engine = choice_.make(*context_);
+    auto engine = choice_.make(*context_, config);
     if (!engine) return engine.error();
     engine_ = engine.take();
     reset();
@@ -256,7 +256,7 @@ class Machine::Impl {
 };
 
 Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, MachineIo io) {
-  auto choice = choose_engine(config.engine);
+  auto choice = choose_engine(config);
   if (!choice) return choice.error();
   auto model = find_cpu_model(config.cpu_model);
   if (!model) return model.error();

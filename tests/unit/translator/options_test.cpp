@@ -1,0 +1,54 @@
+#include "translator/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace vireo::translator {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(TranslatorOptions, NothingIsTheDefault) {
+  const Options options = parse_options("").take();
+  EXPECT_EQ(options.hot_threshold, Options{}.hot_threshold);
+  EXPECT_TRUE(options.chain);
+}
+
+TEST(TranslatorOptions, WordsApplyFromLeftToRight) {
+  const Options options = parse_options("hot=0,all-off,chain,cache=8M,block=1").take();
+  EXPECT_EQ(options.hot_threshold, 0u);
+  EXPECT_EQ(options.code_cache_bytes, 8u << 20);
+  EXPECT_EQ(options.max_block_insns, 1u);
+  EXPECT_TRUE(options.chain);
+  for (bool off : {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
+                   options.strings, options.system}) {
+    EXPECT_FALSE(off);
+  }
+}
+
+TEST(TranslatorOptions, EachSwitchHasAnOff) {
+  const Options options =
+      parse_options("no-chain,no-lookup,no-pairs,no-inline-memory,no-fpu,no-strings,no-system").take();
+  for (bool off : {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory,
+                   options.fpu, options.strings, options.system}) {
+    EXPECT_FALSE(off);
+  }
+}
+
+TEST(TranslatorOptions, CacheIsWholePages) {
+  EXPECT_EQ(parse_options("cache=1048577").take().code_cache_bytes, 1u << 20);
+}
+
+TEST(TranslatorOptions, WrongWordsAreErrors) {
+  for (std::string_view words :
+       {"warp", "no-hot", "no-", "hot", "hot=", "hot=-1", "hot=1x", "block=0", "block=65", "cache=2G",
+        "cache=1M M", "chain=1", "hot=99999999999999999999", "chain,,pairs"}) {
+    const auto options = parse_options(words);
+    ASSERT_FALSE(options) << words;
+    EXPECT_EQ(options.error().status, ExitStatus::kUsage);
+    EXPECT_THAT(options.error().message, HasSubstr("--translator"));
+  }
+}
+
+}  // namespace
+}  // namespace vireo::translator

@@ -1,0 +1,208 @@
+// String instructions. A single one is two probes and a move; a repeated one is the host's own REP
+// instruction when what it touches lies in one page on each side, else the interpreter's (which goes page by
+// page).
+#include "core/isa/mnemonic.h"
+#include "translator/emitter.h"
+#include "translator/frame_access.h"
+
+namespace vireo::translator {
+
+using namespace asmjit;
+using isa::Mnemonic;
+
+namespace {
+
+constexpr unsigned kEcx = 1, kEsi = 6, kEdi = 7;
+
+x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
+  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
+}
+
+x86::Gp sized(const x86::Gp& r, unsigned bytes) {
+  return bytes == 4 ? x86::Gp(r.r32()) : bytes == 2 ? x86::Gp(r.r16()) : x86::Gp(r.r8());
+}
+
+unsigned element_bytes(const isa::Insn& insn) {
+  return insn.opcode & 1 ? insn.operand_size : 1;
+}
+
+uint8_t log2_bytes(unsigned bytes) {
+  return bytes == 4 ? 2 : bytes == 2 ? 1 : 0;
+}
+
+}  // namespace
+
+bool Emitter::emit_String(const ScannedInsn& x) {
+  const isa::Insn& insn = x.insn;
+  if (!environment_.options.strings || !environment_.options.inline_memory || insn.address_size != 4)
+    return false;
+  return insn.rep() ? emit_repeated_string(x) : emit_single_string(x);
+}
+
+/// Strings that go down (DF = 1) are the interpreter's.
+void Emitter::emit_upward_check() {
+  save_flags();
+  a.mov(x86::r10, VIREO_FRAME(cpu));
+  a.test(x86::byte_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags) + 1)), rflags::kDf >> 8);
+  a.jnz(step_label());
+}
+
+bool Emitter::emit_single_string(const ScannedInsn& x) {
+  const isa::Insn& insn = x.insn;
+  const unsigned bytes = element_bytes(insn);
+  const auto step = static_cast<int32_t>(bytes);
+  const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
+  const auto advance = [&](const Gp& r) { a.lea(r, x86::ptr(r.r64(), step)); };
+  const auto load = [&](SegReg segment, const Gp& offset) {
+    const Gp linear = emit_segment(segment, offset, bytes, false);
+    emit_probe(linear, bytes, false);
+    return probed(linear, bytes);
+  };
+  const Gp accumulator = sized(x86::r8, bytes), value = sized(x86::r12, bytes);
+  emit_upward_check();
+  switch (x.row->mnemonic) {
+    case Mnemonic::LODS:
+      a.mov(accumulator, load(insn.segment, esi));
+      advance(esi);
+      return true;
+    case Mnemonic::STOS: {
+      const Gp linear = emit_segment(SegReg::kEs, edi, bytes, true);
+      emit_probe(linear, bytes, true);
+      a.mov(probed(linear, bytes), accumulator);
+      advance(edi);
+      return true;
+    }
+    case Mnemonic::MOVS: {
+      a.mov(value, load(insn.segment, esi));
+      const Gp linear = emit_segment(SegReg::kEs, edi, bytes, true);
+      emit_probe(linear, bytes, true);
+      a.mov(probed(linear, bytes), value);
+      advance(esi);
+      advance(edi);
+      return true;
+    }
+    case Mnemonic::SCAS:
+      a.cmp(accumulator, load(SegReg::kEs, edi));
+      flags_ = FlagState::kEflags;
+      advance(edi);
+      return true;
+    case Mnemonic::CMPS:
+      a.mov(value, load(insn.segment, esi));
+      a.cmp(value, load(SegReg::kEs, edi));
+      flags_ = FlagState::kEflags;
+      advance(esi);
+      advance(edi);
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Leaves for the interpreter unless `pointer` and the r12 bytes from there on are in one page.
+void Emitter::emit_one_page_check(const Gp& pointer) {
+  a.mov(x86::r11d, pointer.r32());
+  a.and_(x86::r11d, static_cast<uint32_t>(kPageMask));
+  a.add(x86::r11, x86::r12);
+  a.cmp(x86::r11, static_cast<uint32_t>(kPageSize));
+  a.ja(step_label());
+}
+
+bool Emitter::emit_repeated_string(const ScannedInsn& x) {
+  const isa::Insn& insn = x.insn;
+  const Mnemonic mnemonic = x.row->mnemonic;
+  const bool copies = mnemonic == Mnemonic::MOVS;
+  if (!flat(SegReg::kEs) || (copies && !flat(insn.segment))) return false;
+  if (mnemonic == Mnemonic::SCAS) return emit_repeated_scas(x);
+  if (!copies && mnemonic != Mnemonic::STOS) return false;
+  const unsigned bytes = element_bytes(insn);
+  const Gp ecx = host::guest32(kEcx), esi = host::guest32(kEsi), edi = host::guest32(kEdi);
+  const Label done = a.newLabel();
+  emit_upward_check();
+  a.test(ecx, ecx);
+  a.jz(done);
+  a.mov(x86::r12d, ecx);
+  a.shl(x86::r12, log2_bytes(bytes));
+  emit_one_page_check(edi);
+  if (copies) emit_one_page_check(esi);
+  // Pages as a whole are probed: no element crosses one.
+  emit_probe(edi, 1, true);
+  if (copies) {
+    a.mov(x86::r12, host::kDelta);
+    emit_probe(esi, 1, false);
+    a.add(x86::rsi, host::kDelta);
+    a.add(x86::rdi, x86::r12);
+  } else {
+    a.mov(x86::r12, host::kFlags);
+    a.mov(x86::eax, x86::r8d);
+    a.add(x86::rdi, host::kDelta);
+  }
+  if (bytes == 2) a.db(0x66);
+  a.db(0xf3);
+  a.db(static_cast<uint8_t>((copies ? 0xa4 : 0xaa) | (bytes == 1 ? 0 : 1)));
+  if (copies) {
+    a.sub(x86::rsi, host::kDelta);
+    a.sub(x86::rdi, x86::r12);
+    a.mov(x86::esi, x86::esi);
+  } else {
+    a.sub(x86::rdi, host::kDelta);
+    a.mov(host::kFlags, x86::r12);
+  }
+  a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
+  a.bind(done);
+  return true;
+}
+
+/// As far as the page goes; the rest, if nothing was found, is the interpreter's.
+bool Emitter::emit_repeated_scas(const ScannedInsn& x) {
+  const unsigned bytes = element_bytes(x.insn);
+  const Gp edi = host::guest32(kEdi);
+  const Label none = a.newLabel(), done = a.newLabel(), found = a.newLabel(), whole = a.newLabel();
+  emit_upward_check();
+  a.test(x86::ecx, x86::ecx);
+  a.jz(none);
+  if (bytes > 1) {
+    a.test(edi.r8(), bytes - 1);
+    a.jnz(step_label());
+  }
+  emit_probe(edi, 1, false);
+  // r12d: elements left for the interpreter.
+  a.mov(x86::r10d, edi);
+  a.or_(x86::r10d, static_cast<uint32_t>(~kPageMask));
+  a.neg(x86::r10d);
+  if (bytes > 1) a.shr(x86::r10d, log2_bytes(bytes));
+  a.xor_(x86::r12d, x86::r12d);
+  a.cmp(x86::ecx, x86::r10d);
+  a.jbe(whole);
+  a.mov(x86::r12d, x86::ecx);
+  a.sub(x86::r12d, x86::r10d);
+  a.mov(x86::ecx, x86::r10d);
+  a.bind(whole);
+  a.mov(x86::r10, host::kFlags);
+  a.mov(x86::eax, x86::r8d);
+  a.add(x86::rdi, host::kDelta);
+  if (bytes == 2) a.db(0x66);
+  a.db(x.insn.prefixes & isa::prefix::kRepne ? 0xf2 : 0xf3);
+  a.db(static_cast<uint8_t>(0xae | (bytes == 1 ? 0 : 1)));
+  a.lahf();  // the new flags, while ECX and EDI are put right
+  a.seto(x86::al);
+  a.sub(x86::rdi, host::kDelta);
+  a.mov(x86::edi, x86::edi);
+  a.add(x86::ecx, x86::r12d);
+  a.jz(done);
+  // Ended by its condition?
+  a.test(x86::ah, 0x40);
+  if (x.insn.prefixes & isa::prefix::kRepne) {
+    a.jnz(found);
+  } else {
+    a.jz(found);
+  }
+  a.mov(host::kFlags, x86::r10);  // it has not ended: the flags are still the old ones
+  a.jmp(step_label());
+  a.bind(none);
+  a.bind(found);
+  a.bind(done);
+  flags_ = FlagState::kSaved;
+  return true;
+}
+
+}  // namespace vireo::translator
