@@ -58,13 +58,13 @@ enum class ExitKind : uint64_t {
 
 /// Direct-mapped: from a guest EIP and mode to translated code.
 struct JumpCache {
-  static constexpr unsigned kBits = 12;
+  static constexpr unsigned kBits = 13;
   static constexpr unsigned kEntries = 1u << kBits;
   static constexpr uint64_t kNoTag = ~uint64_t{0};
   std::array<uint64_t, kEntries> tag;         ///< mode << 32 | EIP
   std::array<uint64_t, kEntries> code;        ///< host address, entry with FlagState::kSaved
   std::array<uint32_t, kEntries> exec_frame;  ///< Mmu::exec_frame() that the entry is good for
-  static unsigned slot(uint32_t rip) { return (rip ^ (rip >> kBits)) & (kEntries - 1); }
+  static unsigned slot(uint32_t rip) { return rip & (kEntries - 1); }
 };
 
 /// What translated code reaches in memory beside the guest's. Page-aligned; ends at the end of a page that an

@@ -45,6 +45,7 @@ struct InterpretedInsn {
 struct BlockExit {
   uint32_t target_rip = 0;
   FlagState flags = FlagState::kEflags;  ///< when it is taken
+  uint16_t after = 0;  ///< instructions of the block that have retired when it is taken; 0: all
   uint32_t jump = 0;                     ///< offset of the 32-bit relative operand of the jump or call
   uint32_t stub = 0;                     ///< offset of where it goes while it is not linked
   uint32_t check = 0;       ///< offset of the 32-bit operand that exec_frame is compared with; 0: same page

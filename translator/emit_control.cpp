@@ -92,8 +92,13 @@ bool Emitter::emit_jcc(const ScannedInsn& x) {
   if (same_page(target)) {
     const size_t exit = new_exit(target, FlagState::kEflags);
     const Label stub = a.newLabel();
-    edge_stubs_.push_back({stub, exit});
     a.long_().j(condition, stub);
+    if (insn_ + 1u < insns_.size()) {  // the block goes on when it is not taken
+      block_->exits[exit].after = static_cast<uint16_t>(insn_ + 1);
+      side_exits_.push_back({stub, exit});
+      return true;
+    }
+    edge_stubs_.push_back({stub, exit});
     block_->exits[exit].jump = offset() - 4;
     emit_edge(x.next_rip);
     return true;
@@ -244,8 +249,6 @@ void Emitter::emit_lookup_jump() {
     return static_cast<int32_t>(offsetof(Frame, jumps) + offset) - kFrameBias;
   };
   a.mov(x86::r11d, x86::r10d);
-  a.shr(x86::r11d, JumpCache::kBits);
-  a.xor_(x86::r11d, x86::r10d);
   a.and_(x86::r11d, JumpCache::kEntries - 1);
   a.mov(x86::r12, VIREO_FRAME(mode_tag));
   a.or_(x86::r12, x86::r10);

@@ -91,11 +91,13 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
       slow.ends_block = ended_;
     }
     ++insn_;
+    if (ended_) break;
   }
   block.insn_count = insn_;
-  block.guest_bytes = insns.back().next_rip - block.rip;
+  const uint32_t next_rip = insns[insn_ - 1].next_rip;
+  block.guest_bytes = next_rip - block.rip;
   block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
-  if (!ended_) emit_edge(insns.back().next_rip);
+  if (!ended_) emit_edge(next_rip);
   emit_slow_paths();
   block.code = address_;
   block.code_bytes = offset();
@@ -238,6 +240,15 @@ void Emitter::emit_slow_paths() {
       add_site(Site::Kind::kStep, s.insn + 1);
     }
     a.jmp(s.after);
+  }
+  for (const EdgeStub& e : side_exits_) {
+    BlockExit& exit = block_->exits[e.exit];
+    a.bind(e.start);
+    a.lea(host::kCountdown, x86::ptr(host::kCountdown, insn_ - exit.after));
+    const Label stub = a.newLabel();
+    edge_stubs_.push_back({stub, e.exit});
+    a.long_().jmp(stub);
+    exit.jump = offset() - 4;
   }
   for (const EdgeStub& e : edge_stubs_) {
     a.bind(e.start);

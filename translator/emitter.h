@@ -196,6 +196,7 @@ class Emitter {
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;
   std::vector<EdgeStub> edge_stubs_;
+  std::vector<EdgeStub> side_exits_;  ///< taken in the middle of the block: the countdown is put right first
   std::span<const ScannedInsn> insns_;
 };
 

@@ -10,9 +10,13 @@ namespace vireo::translator {
 
 namespace {
 
-/// Control never goes on behind these (but by a return to the address that a call pushed).
-bool ends_block(const isa::InsnRow& row) {
-  return row.insn_class == isa::InsnClass::Control;
+/// A conditional branch ahead in the same page is a side exit: the block goes on behind it. A branch back closes
+/// a loop, so that what is behind it is another matter.
+bool ends_block(const ScannedInsn& x) {
+  if (x.row->insn_class != isa::InsnClass::Control) return false;
+  if (x.row->mnemonic != isa::Mnemonic::JCC) return true;
+  const auto distance = static_cast<int32_t>(x.insn.imm);
+  return distance < 0 || ((x.next_rip + static_cast<uint32_t>(distance)) ^ x.rip) >= kPageSize;
 }
 
 }  // namespace
@@ -62,7 +66,7 @@ void Translator::Impl::scan(Block& block) {
   while (scanned.size() < options.max_block_insns && used < bytes.size()) {
     if (!decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used))) break;
     used += scanned.back().insn.length;
-    if (ends_block(*scanned.back().row)) break;
+    if (ends_block(scanned.back())) break;
   }
   block.crosses = false;
   if (scanned.empty()) scan_crossing(block);

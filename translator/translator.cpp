@@ -71,6 +71,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       mode{} {
   frame->cpu = &cpu;
   frame->translator = this;
+  interp.mirror_segment_views(&frame->views);
   frame->interrupt_waiting = interp.interrupt_waiting();
   auto* top = reinterpret_cast<uint64_t*>(static_cast<uint8_t*>(pairs) + kPairStackBytes - 16);
   top[0] = 0;
@@ -144,11 +145,7 @@ bool Translator::Impl::interpret(const InterpretedInsn& insn) {
 void Translator::Impl::refresh_mode() {
   seen_epoch = interp.mode_epoch();
   const auto& views = interp.segment_views();
-  frame->views = views;
-  const auto flat = [&](SegReg s) {
-    const Interp::SegmentView& v = views[static_cast<unsigned>(s)];
-    return v.base == 0 && v.read_end > 0xffffffff && v.write_end > 0xffffffff;
-  };
+  const auto flat = [&](SegReg s) { return views[static_cast<unsigned>(s)].flat(); };
   uint32_t bits = 0;
   if (interp.code_size() == isa::CodeSize::k32) bits |= Mode::kCode32;
   if (interp.privilege() == Privilege::kUser) bits |= Mode::kUser;

@@ -82,7 +82,8 @@ class Interp final : public ExecutionEngine {
   /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
   /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
   const bool* interrupt_waiting() const { return &interrupt_waiting_; }
-  /// Grows whenever mode_changed() or update_segment() has changed what they compute.
+  /// Grows whenever mode_changed() is called, or a segment register changes in more than the bounds of a view that
+  /// is not flat anyway.
   uint64_t mode_epoch() const { return mode_epoch_; }
   /// What fast paths need of a segment register. An access inside [0, end) of a kind needs no further
   /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints
@@ -91,8 +92,15 @@ class Interp final : public ExecutionEngine {
     uint64_t base = 0;
     uint64_t read_end = 0;
     uint64_t write_end = 0;
+    /// Base 0 and no access ever needs a check.
+    bool flat() const { return base == 0 && read_end > 0xffffffff && write_end > 0xffffffff; }
   };
   const std::array<SegmentView, 6>& segment_views() const { return view_; }
+  /// From now on each view is also kept there.
+  void mirror_segment_views(std::array<SegmentView, 6>* mirror) {
+    view_mirror_ = mirror;
+    *mirror = view_;
+  }
   isa::CodeSize code_size() const;
   Privilege privilege() const { return privilege_; }
 
@@ -231,6 +239,7 @@ class Interp final : public ExecutionEngine {
   void write_linear(Gla address, Privilege privilege, const void* bytes, unsigned size);
 
   std::array<SegmentView, 6> view_{};
+  std::array<SegmentView, 6>* view_mirror_ = nullptr;
   uint64_t linear_mask_ = 0xffffffff;
   uint64_t stack_mask_ = 0xffff;
   Privilege privilege_ = Privilege::kSupervisor;

@@ -122,19 +122,23 @@ void Interp::write_bytes(SegReg segment, uint64_t offset, const void* bytes, uns
 
 void Interp::update_segment(SegReg which) {
   const Segment& s = cpu.segment(which);
-  ++mode_epoch_;
   const bool unchecked_type = cpu.real_or_v86();
   // Everything that one comparison cannot decide goes through check_segment().
   const bool plain = !s.is_expand_down() && impl_->breakpoints.data == 0 && !alignment_checked(cpu);
   const uint64_t end = plain ? uint64_t{s.limit} + 1 : 0;
   SegmentView& view = view_[static_cast<unsigned>(which)];
+  const bool was_flat = view.flat();
   view.base = s.base;
   view.read_end = unchecked_type || (s.usable() && s.is_readable()) ? end : 0;
   view.write_end = unchecked_type || (s.usable() && s.is_writable_data()) ? end : 0;
+  const uint64_t old_stack_mask = stack_mask_;
   if (which == SegReg::kSs) stack_mask_ = s.big() ? 0xffffffff : 0xffff;
+  if (view.flat() != was_flat || stack_mask_ != old_stack_mask) ++mode_epoch_;
+  if (view_mirror_ != nullptr) (*view_mirror_)[static_cast<unsigned>(which)] = view;
 }
 
 void Interp::mode_changed() {
+  ++mode_epoch_;
   linear_mask_ = cpu.long_mode() ? ~uint64_t{0} : 0xffffffff;
   privilege_ = cpu.cpl == 3 ? Privilege::kUser : Privilege::kSupervisor;
   impl_->update_breakpoints();
