@@ -76,11 +76,11 @@ struct Frame {
   uint64_t pair_rsp;  ///< RSP that translated code starts with
   uint64_t exit_address;
   uint64_t exit_kind;
-  uint64_t countdown;  ///< kCountdown, in and out
-  uint64_t tlb;        ///< kTlb, in
-  uint64_t entry;      ///< host address to enter
-  uint64_t flags;      ///< kFlags, in and out
-  uint64_t mode_tag;   ///< mode << 32, for JumpCache::tag
+  uint64_t countdown;             ///< kCountdown, in and out
+  uint64_t tlb;                   ///< kTlb, in
+  uint64_t entry;                 ///< host address to enter
+  uint64_t flags;                 ///< kFlags, in and out
+  uint64_t mode_tag;              ///< mode << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
   uint8_t fpu_ready;
@@ -102,9 +102,10 @@ static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
 /// What a place in a block's host code that can leave it stands for.
 struct Site {
   enum class Kind : uint8_t {
-    kStep,        ///< the interpreter executes instruction `insn`
-    kLink,        ///< the block's exit `insn` is not linked yet
-    kPollSaved,   ///< the countdown ran out at the block's start, flags in rax
+    kStep,       ///< the interpreter executes instruction `insn`
+    kGroup,      ///< the block's stack accesses from instruction `insn` on are not all in one accessible page
+    kLink,       ///< the block's exit `insn` is not linked yet
+    kPollSaved,  ///< the countdown ran out at the block's start, flags in rax
     kPollEflags,  ///< the same, flags in EFLAGS
     kFault,       ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
     kFpu,         ///< only names the guest instruction of an x87 instruction pointer

@@ -45,9 +45,9 @@ struct InterpretedInsn {
 struct BlockExit {
   uint32_t target_rip = 0;
   FlagState flags = FlagState::kEflags;  ///< when it is taken
-  uint16_t after = 0;  ///< instructions of the block that have retired when it is taken; 0: all
-  uint32_t jump = 0;                     ///< offset of the 32-bit relative operand of the jump or call
-  uint32_t stub = 0;                     ///< offset of where it goes while it is not linked
+  uint16_t after = 0;       ///< instructions of the block that have retired when it is taken; 0: all
+  uint32_t jump = 0;        ///< offset of the 32-bit relative operand of the jump or call
+  uint32_t stub = 0;        ///< offset of where it goes while it is not linked
   uint32_t check = 0;       ///< offset of the 32-bit operand that exec_frame is compared with; 0: same page
   Block* target = nullptr;  ///< linked to
 };
@@ -66,10 +66,13 @@ struct Block {
   Mode mode;
 
   State state = State::kCold;
-  bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
-  uint16_t insn_count = 0;  ///< that retire when it runs to its end
-  uint32_t hits = 0;        ///< executions while cold
-  isa::Mnemonic left{};     ///< of the instruction without an emitter that ends it (or is all of it)
+  bool plain = false;               ///< translate it without a StackGroup
+  uint8_t group_failures = 0;       ///< in quick succession
+  uint64_t last_group_failure = 0;  ///< cpu.retired
+  bool crosses = false;             ///< its only instruction goes on in the physical page `second_page`
+  uint16_t insn_count = 0;          ///< that retire when it runs to its end
+  uint32_t hits = 0;                ///< executions while cold
+  isa::Mnemonic left{};             ///< of the instruction without an emitter that ends it (or is all of it)
   uint32_t guest_bytes = 0;
   uint32_t code_bytes = 0;
   uint64_t second_page = 0;

@@ -177,6 +177,11 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
   }
 }
 
+Block* BlockCache::replace(Block* block) {
+  kill(block);
+  return find_or_add(block->physical, block->rip, block->mode);
+}
+
 void BlockCache::clear() {
   ++epoch_;
   for (Region& region : regions_) {

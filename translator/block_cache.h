@@ -33,6 +33,8 @@ class BlockCache final : private MemoryListener {
   Block* find_by_host(const uint8_t* host) const;
 
   void link(Block* from, unsigned exit, Block* target, uint32_t exec_frame);
+  /// A cold block in place of this one, for another translation.
+  Block* replace(Block* block);
   void clear();
   /// Frees blocks that died; no pointer to a dead block may be held. Nothing translated is running.
   void collect();

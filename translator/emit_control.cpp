@@ -186,11 +186,12 @@ bool Emitter::emit_ret(const ScannedInsn& x) {
   if (!environment_.options.inline_memory) return false;
   const unsigned bytes = x.insn.operand_size;
   const unsigned extra = x.insn.opcode == 0xc2 ? static_cast<unsigned>(x.insn.imm & 0xffff) : 0;
-  const Gp linear = probe_pop(bytes);
+  const Mem place = probe_pop(bytes);
+  save_flags();  // a group's access has not done it
   if (bytes == 4) {
-    a.mov(x86::r10d, probed(linear, 4));
+    a.mov(x86::r10d, place);
   } else {
-    a.movzx(x86::r10d, probed(linear, 2));
+    a.movzx(x86::r10d, place);
   }
   check_code_limit(x86::r10d);
   commit_pop(bytes, extra);

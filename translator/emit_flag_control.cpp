@@ -18,8 +18,7 @@ constexpr uint32_t kIfInByte1 = rflags::kIf >> 8;
 
 /// CPL 0 outside V86 mode: IOPL does not matter, and there is no virtual interrupt flag.
 bool Emitter::may_change_if() const {
-  return environment_.options.system && mode_.mode.has(Mode::kCpl0) &&
-         !mode_.mode.has(Mode::kV86);
+  return environment_.options.system && mode_.mode.has(Mode::kCpl0) && !mode_.mode.has(Mode::kV86);
 }
 
 bool Emitter::emit_cli() {
@@ -30,8 +29,8 @@ bool Emitter::emit_cli() {
   return true;
 }
 
-// The interrupt shadow shows only if an interrupt is waiting, which is left to the interpreter, or if execution
-// stops behind STI: so it must not be a block's last instruction.
+// The interrupt shadow shows only if an interrupt is waiting, which is left to the interpreter, or if
+// execution stops behind STI: so it must not be a block's last instruction.
 bool Emitter::emit_sti() {
   if (!may_change_if() || insn_ + 1u == insns_.size()) return false;
   const Label done = a.newLabel();
@@ -66,13 +65,13 @@ bool Emitter::emit_pushf(const ScannedInsn& x) {
 
 bool Emitter::emit_popf(const ScannedInsn& x) {
   if (!may_change_if() || x.insn.operand_size != 4) return false;
-  const Gp linear = probe_pop(4);
-  a.mov(x86::r12d, x86::dword_ptr(linear.r64(), host::kDelta));
+  const Mem place = probe_pop(4);
+  a.mov(x86::r12d, place);
   a.mov(x86::r10, VIREO_FRAME(cpu));
   a.mov(x86::r11d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));
   a.xor_(x86::r11d, x86::r12d);
-  a.test(x86::r11d, static_cast<uint32_t>(rflags::kTf | rflags::kDf | rflags::kIopl | rflags::kNt | rflags::kAc |
-                                          rflags::kId));
+  a.test(x86::r11d, static_cast<uint32_t>(rflags::kTf | rflags::kDf | rflags::kIopl | rflags::kNt |
+                                          rflags::kAc | rflags::kId));
   a.jnz(step_label());
   const Label same = a.newLabel(), change = a.newLabel();
   a.test(x86::r11d, static_cast<uint32_t>(rflags::kIf));

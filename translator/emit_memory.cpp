@@ -37,23 +37,32 @@ x86::Gp Emitter::emit_offset(const isa::Insn& insn) {
     a.movzx(x86::r10d, x86::r10w);
     return x86::r10d;
   }
+  if (has_base && !has_index && disp == 0) return host::guest32(insn.base);
+  emit_offset_to(insn, x86::r10d);
+  return x86::r10d;
+}
+
+/// 32-bit addresses only.
+void Emitter::emit_offset_to(const isa::Insn& insn, const Gp& out) {
+  const bool has_base = insn.base < isa::kNoRegister;
+  const bool has_index = insn.index < isa::kNoRegister;
+  const auto disp = static_cast<int32_t>(insn.disp);
   if (!has_base && !has_index) {
-    a.mov(x86::r10d, static_cast<uint32_t>(disp));
-    return x86::r10d;
-  }
-  if (!has_index && disp == 0) return host::guest32(insn.base);
-  if (has_base && has_index) {
-    a.lea(x86::r10d,
-          x86::ptr(host::guest32(insn.base).r64(), host::guest32(insn.index).r64(), insn.scale, disp));
+    a.mov(out, static_cast<uint32_t>(disp));
+  } else if (has_base && has_index) {
+    a.lea(out, x86::ptr(host::guest32(insn.base).r64(), host::guest32(insn.index).r64(), insn.scale, disp));
   } else if (has_base) {
-    a.lea(x86::r10d, x86::ptr(host::guest32(insn.base).r64(), disp));
+    if (disp != 0) {
+      a.lea(out, x86::ptr(host::guest32(insn.base).r64(), disp));
+    } else if (out != host::guest32(insn.base)) {
+      a.mov(out, host::guest32(insn.base));
+    }
   } else {
     x86::Mem m;
     m.setIndex(host::guest32(insn.index).r64(), insn.scale);
     m.setOffset(disp);
-    a.lea(x86::r10d, m);
+    a.lea(out, m);
   }
-  return x86::r10d;
 }
 
 x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write) {

@@ -120,7 +120,11 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   HostForm form;
   form.eax_in_rax = needs_rax;
   form.high_bytes_exchanged = exchange;
-  if (use.memory) {
+  if (in_group() && is_stack_operand(x.insn, use)) {
+    form.memory_base = static_cast<uint8_t>(x86::r9.id());
+    form.memory_index = static_cast<uint8_t>(host::kValue.id());
+    form.memory_disp = static_cast<int32_t>(x.insn.disp);
+  } else if (use.memory) {
     const Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
     form.memory_base = static_cast<uint8_t>(linear.id());
     form.memory_index = static_cast<uint8_t>(host::kDelta.id());
@@ -159,6 +163,10 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
 }
 
 bool Emitter::emit_lea(const ScannedInsn& x) {
+  if (x.insn.operand_size == 4 && x.insn.address_size == 4) {
+    emit_offset_to(x.insn, host::guest32(x.insn.reg()));
+    return true;
+  }
   const Gp address = emit_offset(x.insn);
   if (x.insn.operand_size == 2) {
     a.mov(host::guest(x.insn.reg(), 2), address.r16());

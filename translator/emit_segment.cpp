@@ -23,7 +23,8 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
   switch (x.row->mnemonic) {
     case Mnemonic::MOV_SREG: {
       const unsigned number = (insn.modrm >> 3) & 7;
-      if (insn.opcode != 0x8c || insn.is_memory() || number > static_cast<unsigned>(SegReg::kGs)) return false;
+      if (insn.opcode != 0x8c || insn.is_memory() || number > static_cast<unsigned>(SegReg::kGs))
+        return false;
       a.mov(x86::r10, VIREO_FRAME(cpu));
       a.movzx(x86::r10d, selector_of(x86::r10, number));
       if (insn.operand_size == 2) {
@@ -39,8 +40,9 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       a.mov(x86::r10, VIREO_FRAME(cpu));
       a.movzx(x86::r12d, selector_of(x86::r10, number));
       // A 32-bit push writes two bytes and leaves the upper two as they are.
-      probe_push(insn.operand_size);
-      a.mov(x86::word_ptr(x86::r10, host::kDelta), x86::r12w);
+      Mem place = probe_push(insn.operand_size);
+      place.setSize(2);
+      a.mov(place, x86::r12w);
       commit_push(insn.operand_size);
       return true;
     }

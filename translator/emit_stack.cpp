@@ -1,6 +1,7 @@
 // PUSH, POP, LEAVE, and the stack accesses of CALL and RET.
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
+#include "translator/frame_access.h"
 
 namespace vireo::translator {
 
@@ -17,10 +18,30 @@ x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
 
 }  // namespace
 
-void Emitter::probe_push(unsigned bytes) {
+void Emitter::emit_group_probe() {
+  save_flags();
+  group_fail_ = a.newLabel();
+  a.lea(x86::r10, x86::ptr(x86::r9, group_.low));
+  a.lea(x86::r11, x86::ptr(x86::r9, group_.high - 1));
+  a.mov(x86::r12d, x86::r10d);
+  a.cmp(x86::r12, x86::r10);  // a group that wraps around 4 GiB is none
+  a.jne(group_fail_);
+  a.xor_(x86::r11, x86::r10);
+  a.shr(x86::r12d, 12);
+  a.test(x86::r11, ~static_cast<int32_t>(kPageMask));
+  a.jnz(group_fail_);
+  a.mov(x86::r12, tlb_word(group_.writes ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, x86::r12));
+  a.test(x86::r12, x86::r12);
+  a.jz(group_fail_);
+}
+
+x86::Mem Emitter::probe_push(unsigned bytes) {
+  if (in_group()) return x86::Mem(x86::r9, x86::r12, 0, -static_cast<int32_t>(bytes), bytes);
   a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
   if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
-  emit_probe(emit_segment(SegReg::kSs, x86::r10d, bytes, true), bytes, true);
+  const Gp linear = emit_segment(SegReg::kSs, x86::r10d, bytes, true);
+  emit_probe(linear, bytes, true);
+  return probed(linear, bytes);
 }
 
 void Emitter::commit_push(unsigned bytes) {
@@ -32,7 +53,8 @@ void Emitter::commit_push(unsigned bytes) {
   }
 }
 
-x86::Gp Emitter::probe_pop(unsigned bytes) {
+x86::Mem Emitter::probe_pop(unsigned bytes) {
+  if (in_group()) return x86::Mem(x86::r9, x86::r12, 0, 0, bytes);
   Gp offset = x86::r9d;
   if (!mode_.mode.has(Mode::kStack32)) {
     a.movzx(x86::r10d, x86::r9w);
@@ -40,7 +62,7 @@ x86::Gp Emitter::probe_pop(unsigned bytes) {
   }
   const Gp linear = emit_segment(SegReg::kSs, offset, bytes, false);
   emit_probe(linear, bytes, false);
-  return linear;
+  return probed(linear, bytes);
 }
 
 void Emitter::commit_pop(unsigned bytes, unsigned extra) {
@@ -54,17 +76,17 @@ void Emitter::commit_pop(unsigned bytes, unsigned extra) {
 }
 
 void Emitter::push_value(const Gp& value, unsigned bytes) {
-  probe_push(bytes);
-  a.mov(probed(x86::r10, bytes), bytes == 4 ? Gp(value.r32()) : Gp(value.r16()));
+  const Mem place = probe_push(bytes);
+  a.mov(place, bytes == 4 ? Gp(value.r32()) : Gp(value.r16()));
   commit_push(bytes);
 }
 
 void Emitter::push_immediate(uint32_t value, unsigned bytes) {
-  probe_push(bytes);
+  const Mem place = probe_push(bytes);
   if (bytes == 4) {
-    a.mov(probed(x86::r10, 4), static_cast<int32_t>(value));
+    a.mov(place, static_cast<int32_t>(value));
   } else {
-    a.mov(probed(x86::r10, 2), static_cast<uint16_t>(value));
+    a.mov(place, static_cast<uint16_t>(value));
   }
   commit_push(bytes);
 }
@@ -96,21 +118,21 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       if (!use.opcode_is_gpr && !use.rm_is_gpr) {
         // The address is computed with the stack pointer already popped: left to the interpreter.
         if (insn.base == kEsp) return false;
-        const Gp stack = probe_pop(bytes);
-        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), probed(stack, bytes));
+        const Mem stack = probe_pop(bytes);
+        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), stack);
         const Gp linear = emit_operand(insn, bytes, true);
         a.mov(probed(linear, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
         commit_pop(bytes);
         return true;
       }
       const unsigned number = use.opcode_is_gpr ? insn.opcode_reg() : insn.rm();
-      const Gp linear = probe_pop(bytes);
+      const Mem place = probe_pop(bytes);
       if (number == kEsp) {
-        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), probed(linear, bytes));
+        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), place);
         commit_pop(bytes);
         a.mov(host::guest(kEsp, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
       } else {
-        a.mov(host::guest(number, bytes), probed(linear, bytes));
+        a.mov(host::guest(number, bytes), place);
         commit_pop(bytes);
       }
       return true;

@@ -80,8 +80,13 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.interpreted.clear();
   emit_entry(wanted_entry(insns));
   if (block.crosses) emit_second_page_check();
+  if (environment_.options.stack_groups && environment_.options.inline_memory && !block.plain &&
+      mode_.mode.has(Mode::kCode32) && mode_.mode.has(Mode::kStack32) && mode_.mode.has(Mode::kFlatSs)) {
+    group_ = find_stack_group(insns);
+  }
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
+    if (insn_ == group_.first && group_.first != group_.end) emit_group_probe();
     if (!emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
       SlowStep& slow = slow_steps_.back();
@@ -240,6 +245,11 @@ void Emitter::emit_slow_paths() {
       add_site(Site::Kind::kStep, s.insn + 1);
     }
     a.jmp(s.after);
+  }
+  if (group_fail_.isValid()) {
+    a.bind(group_fail_);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kGroup, group_.first);
   }
   for (const EdgeStub& e : side_exits_) {
     BlockExit& exit = block_->exits[e.exit];

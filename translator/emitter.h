@@ -12,6 +12,7 @@
 #include "translator/block.h"
 #include "translator/options.h"
 #include "translator/reencode.h"
+#include "translator/stack_group.h"
 #include "translator/trampolines.h"
 
 namespace vireo::translator {
@@ -77,11 +78,15 @@ class Emitter {
   void note_flags_after(const isa::InsnRow& row);
 
   // --- stack (emit_stack.cpp); the pointer register changes last
-  /// Probes the place of a push; the operand is then [kAddress + kDelta].
-  void probe_push(unsigned bytes);
+  using Mem = asmjit::x86::Mem;
+  /// The place of a push, probed.
+  Mem probe_push(unsigned bytes);
   void commit_push(unsigned bytes);
-  /// Probes the place of a pop; the operand's base register is returned.
-  Gp probe_pop(unsigned bytes);
+  /// The place of a pop, probed.
+  Mem probe_pop(unsigned bytes);
+  /// Before the first instruction of group_: afterwards kValue is the delta of the group's page.
+  void emit_group_probe();
+  bool in_group() const { return group_.contains(insn_); }
   void commit_pop(unsigned bytes, unsigned extra = 0);
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
@@ -124,6 +129,7 @@ class Emitter {
   /// The memory operand's offset, truncated to the address size, in the register returned (kAddress or the
   /// guest register that is the whole address).
   Gp emit_offset(const isa::Insn& insn);
+  void emit_offset_to(const isa::Insn& insn, const Gp& out);
   /// Adds the segment's base after its checks; gives the register with the linear address.
   Gp emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write);
   /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
@@ -187,6 +193,8 @@ class Emitter {
   asmjit::CodeHolder code_;
   asmjit::x86::Assembler a;
   Block* block_ = nullptr;
+  StackGroup group_;
+  asmjit::Label group_fail_;
   uint16_t insn_ = 0;  ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
   bool fpu_checked_ = false;

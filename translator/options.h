@@ -19,6 +19,7 @@ struct Options {
   bool inline_lookup = true;  ///< indirect branches look their target up without leaving translated code
   bool pair_calls = true;     ///< guest calls and returns use the host's
   bool inline_memory = true;  ///< else every memory access is the interpreter's
+  bool stack_groups = true;   ///< one probe for several stack accesses of a block
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated

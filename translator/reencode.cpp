@@ -193,10 +193,13 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
       out.put(static_cast<uint8_t>(0xc0 | field | (rm & 7)));
     } else {
       // rbp and r13 as a base need a displacement.
-      const bool displacement = (form.memory_base & 7) == 5;
-      out.put(static_cast<uint8_t>((displacement ? 0x44 : 0x04) | field));
+      const bool needs_disp = form.memory_disp != 0 || (form.memory_base & 7) == 5;
+      const bool disp8 = form.memory_disp >= -128 && form.memory_disp < 128;
+      out.put(static_cast<uint8_t>((!needs_disp ? 0x04 : disp8 ? 0x44 : 0x84) | field));
       out.put(static_cast<uint8_t>((form.memory_index & 7) << 3 | (form.memory_base & 7)));
-      if (displacement) out.put(0);
+      for (unsigned i = 0; i < (!needs_disp ? 0u : disp8 ? 1u : 4u); ++i) {
+        out.put(static_cast<uint8_t>(static_cast<uint32_t>(form.memory_disp) >> (8 * i)));
+      }
     }
   }
   for (unsigned i = 0; i < insn.imm_size; ++i) out.put(guest[insn.length - insn.imm_size + i]);

@@ -33,8 +33,9 @@ struct HostForm {
   bool eax_in_rax = false;
   /// AH, CH, DH and BH have been exchanged with AL, CL, DL and BL, because a REX prefix is needed.
   bool high_bytes_exchanged = false;
-  /// Host registers of the memory operand: [base + index].
+  /// The memory operand: [base + index + disp], host registers.
   uint8_t memory_base = 0, memory_index = 0;
+  int32_t memory_disp = 0;
   /// Host register to stand in ModRM.reg instead of the guest's; 0xff: none.
   uint8_t reg_instead = 0xff;
 };

@@ -10,8 +10,8 @@ namespace vireo::translator {
 
 namespace {
 
-/// A conditional branch ahead in the same page is a side exit: the block goes on behind it. A branch back closes
-/// a loop, so that what is behind it is another matter.
+/// A conditional branch ahead in the same page is a side exit: the block goes on behind it. A branch back
+/// closes a loop, so that what is behind it is another matter.
 bool ends_block(const ScannedInsn& x) {
   if (x.row->insn_class != isa::InsnClass::Control) return false;
   if (x.row->mnemonic != isa::Mnemonic::JCC) return true;

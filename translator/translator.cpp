@@ -295,6 +295,20 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) c
   return *found;
 }
 
+/// A block whose group fails again and again (its stack frame straddles two pages, or shares one with code)
+/// does better with a probe for each access. A failure now and then is a page that the TLB has not got yet.
+void Translator::Impl::note_group_failure(Block& block) {
+  constexpr uint64_t kSoon = 2000;
+  constexpr uint8_t kTooMany = 16;
+  const uint64_t now = retired_at_zero - frame->countdown;
+  block.group_failures = now - block.last_group_failure < kSoon ? block.group_failures + 1 : 0;
+  block.last_group_failure = now;
+  if (block.group_failures < kTooMany) return;
+  Block* fresh = blocks->replace(&block);
+  fresh->plain = true;
+  fresh->hits = options.hot_threshold;
+}
+
 void Translator::Impl::handle_exit() {
   if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kIndirect) {
     ++stats.indirect_misses;
@@ -323,6 +337,12 @@ void Translator::Impl::handle_exit() {
       leave_before(site.insn);
       todo = Interp::Amount::kInstruction;
       break;
+    case Site::Kind::kGroup:
+      ++stats.group_failures;
+      leave_before(site.insn);
+      todo = Interp::Amount::kBlock;
+      note_group_failure(*block);
+      break;
     case Site::Kind::kPollSaved:
     case Site::Kind::kPollEflags:
       ++stats.polls;
@@ -340,6 +360,7 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("bt_exits_indirect", t.stats.indirect_misses);
   visit("bt_exits_poll", t.stats.polls);
   visit("bt_exits_step", t.stats.steps);
+  visit("bt_exits_group", t.stats.group_failures);
   visit("bt_exits_done", t.stats.done);
   visit("bt_interpreted_alone", t.stats.interpreted_blocks);
   visit("bt_cold_runs", t.stats.cold_runs);

@@ -82,8 +82,8 @@ class Interp final : public ExecutionEngine {
   /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
   /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
   const bool* interrupt_waiting() const { return &interrupt_waiting_; }
-  /// Grows whenever mode_changed() is called, or a segment register changes in more than the bounds of a view that
-  /// is not flat anyway.
+  /// Grows whenever mode_changed() is called, or a segment register changes in more than the bounds of a view
+  /// that is not flat anyway.
   uint64_t mode_epoch() const { return mode_epoch_; }
   /// What fast paths need of a segment register. An access inside [0, end) of a kind needs no further
   /// check; `end` is 0 when it does (null, expand-down, not writable, alignment checks on, data breakpoints
