@@ -56,9 +56,7 @@ class Builder {
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
     a.mov(host::kTlb, VIREO_FRAME(tlb));
     a.mov(x86::r11, VIREO_FRAME(entry));
-    a.mov(host::kFlags, VIREO_FRAME(flags));
-    a.mov(x86::r10, VIREO_FRAME(cpu));
-    for (unsigned n = 0; n < 8; ++n) a.mov(host::guest32(n), cpu_gpr(x86::r10, n, 4));
+    load_guest();
     a.jmp(x86::r11);
   }
 
@@ -87,6 +85,12 @@ class Builder {
     a.mov(VIREO_FRAME(exit_kind), x86::r11);
     store_guest();
     return_to_host();
+  }
+
+  void load_guest() {
+    a.mov(host::kFlags, VIREO_FRAME(flags));
+    a.mov(x86::r10, VIREO_FRAME(cpu));
+    for (unsigned n = 0; n < 8; ++n) a.mov(host::guest32(n), cpu_gpr(x86::r10, n, 4));
   }
 
   void store_guest() {
@@ -120,14 +124,20 @@ class Builder {
     a.mov(x86::rsp, VIREO_FRAME(host_rsp));
     a.mov(x86::r11, reinterpret_cast<uint64_t>(helpers_.interpret));
     a.call(x86::r11);
-    Label leave = a.newLabel();
-    a.test(x86::al, x86::al);
-    a.jz(leave);
+    Label leave = a.newLabel(), elsewhere = a.newLabel();
+    a.cmp(x86::rax, 1);
+    a.jb(leave);
+    a.ja(elsewhere);
     a.mov(x86::rsp, frame_field(offsetof(Frame, saved)));
-    a.mov(host::kFlags, VIREO_FRAME(flags));
-    a.mov(x86::r10, VIREO_FRAME(cpu));
-    for (unsigned n = 0; n < 8; ++n) a.mov(host::guest32(n), cpu_gpr(x86::r10, n, 4));
+    load_guest();
     a.ret();
+    a.bind(elsewhere);
+    a.mov(x86::r11, x86::rax);
+    a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
+    a.mov(host::kCountdown, VIREO_FRAME(countdown));
+    a.mov(host::kTlb, VIREO_FRAME(tlb));
+    load_guest();
+    a.jmp(x86::r11);
     a.bind(leave);
     a.mov(VIREO_FRAME(exit_kind), static_cast<uint64_t>(ExitKind::kDone));
     return_to_host();

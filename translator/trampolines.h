@@ -20,8 +20,9 @@ struct Trampolines {
   const uint8_t* exit_jump_eflags = nullptr;
   /// Jumped to: an indirect branch to the EIP in r10 whose target is not in the jump cache. Flags saved.
   const uint8_t* exit_indirect = nullptr;
-  /// Called with an InterpretedInsn's address in r10 and flags saved: the interpreter executes it. Returns
-  /// with flags saved when the next instruction of the block may follow; else leaves, ExitKind::kDone.
+  /// Called with an InterpretedInsn's address in r10 and flags saved: the interpreter executes it. Returns with
+  /// flags saved when the next instruction of the block may follow; else goes on in another block, or leaves with
+  /// ExitKind::kDone.
   const uint8_t* interpret = nullptr;
   /// Called with the linear address in r10 and flags saved. Returns with r11d 1 when the TLB permits the
   /// access now, else 0. Keeps all guest registers and r10.
@@ -37,7 +38,8 @@ struct Helpers {
   bool (*fill_read)(Frame* frame, uint64_t linear);
   bool (*fill_write)(Frame* frame, uint64_t linear);
   bool (*load_fpu)(Frame* frame, uint64_t unused);
-  bool (*interpret)(Frame* frame, uint64_t insn);
+  /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
+  uint64_t (*interpret)(Frame* frame, uint64_t insn);
 };
 
 /// Code for a buffer whose first byte executes at `base`.

@@ -123,23 +123,28 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   return false;
 }
 
-bool Translator::Impl::interpret(const InterpretedInsn& insn) {
+uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   ++interpreted_by_mnemonic[static_cast<size_t>(insn.insn.mnemonic) % interpreted_by_mnemonic.size()];
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   cpu.rip = insn.rip;
-  cpu.retired = retired_at_zero - frame->countdown - insn.remaining;
+  const uint64_t retired = retired_at_zero - frame->countdown - insn.remaining;
+  cpu.retired = retired;
   const uint64_t epoch = blocks->epoch();
-  if (!interp.execute_plain(insn.handler, insn.insn)) return false;
-  if (interp.mode_epoch() != seen_epoch) {
-    const Mode before = mode.mode;
-    refresh_mode();
-    if (mode.mode != before) return false;
-  }
+  const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
+  if (result == Interp::PlainResult::kStop) return kLeave;
+  const Mode before = mode.mode;
+  if (interp.mode_epoch() != seen_epoch) refresh_mode();
   // Blocks may have died, this one too, or what they are linked by has changed.
-  if (blocks->epoch() != epoch) return false;
+  if (result == Interp::PlainResult::kNext && mode.mode == before && blocks->epoch() == epoch) {
+    load_flags();
+    return kGoOn;
+  }
+  const Block* next = find_in_jump_cache();
+  if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
+  frame->countdown = retired_at_zero - cpu.retired;
   load_flags();
-  return true;
+  return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
 }
 
 void Translator::Impl::refresh_mode() {

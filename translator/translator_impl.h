@@ -47,7 +47,9 @@ struct Translator::Impl {
   const Site& site_at(const Block& block, const uint8_t* host) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
-  bool interpret(const InterpretedInsn& insn);
+  /// What interpret() answers beside a host address to go on at (a block's entry, flags saved).
+  static constexpr uint64_t kLeave = 0, kGoOn = 1;
+  uint64_t interpret(const InterpretedInsn& insn);
 
   /// More than any block's code.
   static constexpr uint64_t kMaxBlockCode = 32 << 10;

@@ -81,29 +81,30 @@ std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount)
   }
 }
 
-bool Interp::execute_plain(Handler handler, const Insn& insn) {
+Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn) {
   Impl& impl = *impl_;
   impl.rep_incomplete = false;
   block_ended = false;
   next_rip = cpu.rip + insn.length;
   try {
     handler(*this, insn);
+    cpu.rip = next_rip & linear_mask_;
+    if (rep_paused) {
+      rep_paused = false;
+      impl.rep_incomplete = true;
+      return PlainResult::kStop;
+    }
+    ++cpu.retired;
+    if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) impl.deliver_debug_trap();
   } catch (const Fault& fault) {
     impl.deliver_event(Event::kFault, fault);
     if (++faults_in_run_ == kFaultsPerRun) context.attention.request(Attention::kExit);
-    return false;
   } catch (const WaitForInterrupt&) {
-    return false;
+    return PlainResult::kStop;
   }
-  cpu.rip = next_rip & linear_mask_;
-  if (rep_paused) {
-    rep_paused = false;
-    impl.rep_incomplete = true;
-    return false;
-  }
-  ++cpu.retired;
-  if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) impl.deliver_debug_trap();
-  return !block_ended && context.attention.bits() == 0 && !cpu.halted && !cpu.shutdown && !impl.needs_care();
+  if (context.attention.bits() != 0 || cpu.halted || cpu.shutdown || impl.needs_care())
+    return PlainResult::kStop;
+  return block_ended ? PlainResult::kElsewhere : PlainResult::kNext;
 }
 
 isa::CodeSize Interp::code_size() const {

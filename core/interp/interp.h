@@ -76,9 +76,13 @@ class Interp final : public ExecutionEngine {
   /// executed without a look at any of them.
   std::optional<ExitReason> advance(uint64_t retired_limit, Amount amount);
   /// Executes the instruction at CS:RIP in a plain state, with its handler already at hand; faults and debug
-  /// traps are delivered. True: it retired, and the next instruction is at the RIP behind it and may be
-  /// executed plainly too, by cached code (only mode_epoch() may have moved).
-  bool execute_plain(Handler handler, const Insn& insn);
+  /// traps are delivered.
+  enum class PlainResult : uint8_t {
+    kNext,       ///< the next instruction is the one behind it, and may be executed plainly too
+    kElsewhere,  ///< CS:RIP may be anywhere, the mode another, the TLB flushed; the state is plain
+    kStop,       ///< advance() has to look first
+  };
+  PlainResult execute_plain(Handler handler, const Insn& insn);
   /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
   /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
   const bool* interrupt_waiting() const { return &interrupt_waiting_; }
@@ -237,6 +241,13 @@ class Interp final : public ExecutionEngine {
   void read_for_write_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
   void read_linear(Gla address, Privilege privilege, void* out, unsigned size);
   void write_linear(Gla address, Privilege privilege, const void* bytes, unsigned size);
+
+  struct ViewConditions {
+    bool unchecked_type;  ///< real and V86 mode
+    bool comparable;      ///< no data breakpoints, no alignment checks
+  };
+  ViewConditions view_conditions() const;
+  void update_view(SegReg which, ViewConditions conditions);
 
   std::array<SegmentView, 6> view_{};
   std::array<SegmentView, 6>* view_mirror_ = nullptr;

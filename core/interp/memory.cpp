@@ -120,21 +120,41 @@ void Interp::write_bytes(SegReg segment, uint64_t offset, const void* bytes, uns
   write_checked(segment, offset, bytes, size);
 }
 
-void Interp::update_segment(SegReg which) {
+/// What all views depend on beside their segment.
+Interp::ViewConditions Interp::view_conditions() const {
+  return {cpu.real_or_v86(), impl_->breakpoints.data == 0 && !alignment_checked(cpu)};
+}
+
+inline void Interp::update_view(SegReg which, ViewConditions conditions) {
   const Segment& s = cpu.segment(which);
-  const bool unchecked_type = cpu.real_or_v86();
+  const unsigned type = s.type();
+  const bool usable = s.usable();
+  const bool code = type & 8, expand_down = usable && (type & 0xc) == 4;
   // Everything that one comparison cannot decide goes through check_segment().
-  const bool plain = !s.is_expand_down() && impl_->breakpoints.data == 0 && !alignment_checked(cpu);
-  const uint64_t end = plain ? uint64_t{s.limit} + 1 : 0;
+  const uint64_t end = conditions.comparable && !expand_down ? uint64_t{s.limit} + 1 : 0;
+  const bool readable = conditions.unchecked_type || (usable && (!code || (type & 2)));
+  const bool writable = conditions.unchecked_type || (usable && !code && (type & 2));
+  const uint64_t base = s.base, read_end = readable ? end : 0, write_end = writable ? end : 0;
   SegmentView& view = view_[static_cast<unsigned>(which)];
   const bool was_flat = view.flat();
-  view.base = s.base;
-  view.read_end = unchecked_type || (s.usable() && s.is_readable()) ? end : 0;
-  view.write_end = unchecked_type || (s.usable() && s.is_writable_data()) ? end : 0;
-  const uint64_t old_stack_mask = stack_mask_;
-  if (which == SegReg::kSs) stack_mask_ = s.big() ? 0xffffffff : 0xffff;
-  if (view.flat() != was_flat || stack_mask_ != old_stack_mask) ++mode_epoch_;
-  if (view_mirror_ != nullptr) (*view_mirror_)[static_cast<unsigned>(which)] = view;
+  // Field by field: a copy of the whole would wait for these stores.
+  const auto store = [&](SegmentView& v) {
+    v.base = base;
+    v.read_end = read_end;
+    v.write_end = write_end;
+  };
+  store(view);
+  if (view_mirror_ != nullptr) store((*view_mirror_)[static_cast<unsigned>(which)]);
+  const bool is_flat = base == 0 && read_end > 0xffffffff && write_end > 0xffffffff;
+  mode_epoch_ += is_flat != was_flat;
+  if (which != SegReg::kSs) return;
+  const uint64_t stack_mask = s.big() ? 0xffffffff : 0xffff;
+  mode_epoch_ += stack_mask != stack_mask_;
+  stack_mask_ = stack_mask;
+}
+
+void Interp::update_segment(SegReg which) {
+  update_view(which, view_conditions());
 }
 
 void Interp::mode_changed() {
@@ -142,7 +162,8 @@ void Interp::mode_changed() {
   linear_mask_ = cpu.long_mode() ? ~uint64_t{0} : 0xffffffff;
   privilege_ = cpu.cpl == 3 ? Privilege::kUser : Privilege::kSupervisor;
   impl_->update_breakpoints();
-  for (unsigned i = 0; i < 6; ++i) update_segment(static_cast<SegReg>(i));
+  const ViewConditions conditions = view_conditions();
+  for (unsigned i = 0; i < 6; ++i) update_view(static_cast<SegReg>(i), conditions);
   const Segment& cs = cpu.segment(SegReg::kCs);
   const isa::CodeSize size = cpu.long_mode() && (cs.access & Segment::kL) ? isa::CodeSize::k64
                              : cs.big()                                   ? isa::CodeSize::k32
