@@ -141,7 +141,8 @@ void Emitter::emit_second_page_check() {
   a.cmp(x86::dword_ptr(host::kTlb,
                        static_cast<int32_t>(Mmu::kExecFrameOffset + 4 * (page & 0xfffff)) - kTlbBias),
         static_cast<uint32_t>(block_->second_page / kPageSize + 1));
-  a.jne(step_label());
+  second_page_changed_ = a.newLabel();
+  a.jne(second_page_changed_);
 }
 
 void Emitter::save_flags() {
@@ -259,6 +260,12 @@ void Emitter::emit_slow_paths() {
     edge_stubs_.push_back({stub, e.exit});
     a.long_().jmp(stub);
     exit.jump = offset() - 4;
+  }
+  if (second_page_changed_.isValid()) {
+    // The instruction must be fetched anew: no step of the one that was decoded.
+    a.bind(second_page_changed_);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kStep, 0);
   }
   for (const EdgeStub& e : edge_stubs_) {
     a.bind(e.start);

@@ -203,6 +203,7 @@ class Emitter {
   std::vector<SlowProbe> slow_probes_;
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;
+  asmjit::Label second_page_changed_;
   std::vector<EdgeStub> edge_stubs_;
   std::vector<EdgeStub> side_exits_;  ///< taken in the middle of the block: the countdown is put right first
   std::span<const ScannedInsn> insns_;
