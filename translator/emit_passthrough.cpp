@@ -115,6 +115,8 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   // A REX prefix makes AH to BH unreachable.
   const bool exchange = use.uses_high_byte && use.memory;
   if (use.uses_high_byte && use.names_esp) return false;
+  // Its accumulator is AL, and AH the source.
+  if (exchange && row.mnemonic == Mnemonic::CMPXCHG && x.insn.reg() == 4) return false;
   const bool divides = row.mnemonic == Mnemonic::DIV || row.mnemonic == Mnemonic::IDIV;
   // Without memory, a byte operand DIV r8b and the like are reachable; AH is only as rax's.
   HostForm form;
@@ -125,7 +127,11 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     form.memory_index = static_cast<uint8_t>(host::kValue.id());
     form.memory_disp = static_cast<int32_t>(x.insn.disp);
   } else if (use.memory) {
-    const Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    if (exchange && linear.id() + 4u == x.insn.reg()) {
+      a.mov(x86::r10d, linear);
+      linear = x86::r10d;
+    }
     form.memory_base = static_cast<uint8_t>(linear.id());
     form.memory_index = static_cast<uint8_t>(host::kDelta.id());
   }

@@ -155,7 +155,10 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
   HostInsn out;
   const uint8_t mandatory = row.encoding.mandatory;
   const bool integer = row.insn_class == isa::InsnClass::Passthrough;
-  if (mandatory == 0x66 || (integer && insn.operand_size == 2)) out.put(0x66);
+  constexpr uint8_t kMayHave66 = 2;  // of Encoding::prefixes
+  const bool narrow =
+      integer && insn.operand_size == 2 && (mandatory != 0 || row.encoding.prefixes & kMayHave66);
+  if (mandatory == 0x66 || narrow) out.put(0x66);
   if (mandatory == 0xf2 || mandatory == 0xf3) out.put(mandatory);
   if (insn.lock()) out.put(0xf0);
 
