@@ -87,8 +87,10 @@ bool Emitter::emit_single_string(const ScannedInsn& x) {
       advance(edi);
       return true;
     case Mnemonic::CMPS:
-      a.mov(value, load(insn.segment, esi));
-      a.cmp(value, load(SegReg::kEs, edi));
+      // In the order in which Intel's CPUs fault.
+      a.mov(value, load(SegReg::kEs, edi));
+      a.mov(sized(x86::r11, bytes), load(insn.segment, esi));
+      a.cmp(sized(x86::r11, bytes), value);
       flags_ = FlagState::kEflags;
       advance(esi);
       advance(edi);

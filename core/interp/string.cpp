@@ -83,8 +83,17 @@ struct Stos {
     if (n < 2) return 0;
     uint8_t* dest = interp.direct_write(SegReg::kEs, to, static_cast<unsigned>(n * sizeof(T)));
     if (dest == nullptr) return 0;
+    uint64_t left = n;
     const T value = interp.reg<T>(0, insn);
-    for (uint64_t i = 0; i < n; ++i) std::memcpy(dest + i * sizeof(T), &value, sizeof(T));
+    if constexpr (sizeof(T) == 1) {
+      asm volatile("rep stosb" : "+D"(dest), "+c"(left) : "a"(value) : "memory");
+    } else if constexpr (sizeof(T) == 2) {
+      asm volatile("rep stosw" : "+D"(dest), "+c"(left) : "a"(value) : "memory");
+    } else if constexpr (sizeof(T) == 4) {
+      asm volatile("rep stosl" : "+D"(dest), "+c"(left) : "a"(value) : "memory");
+    } else {
+      asm volatile("rep stosq" : "+D"(dest), "+c"(left) : "a"(value) : "memory");
+    }
     advance<T, A>(interp, insn, kRdi, n);
     return n;
   }
