@@ -100,6 +100,12 @@ class Mmu {
     const uint64_t page = address.value / kPageSize;
     return page < TlbTables::kPages ? tables(privilege).exec_frame[page] : 0;
   }
+  /// Grows whenever an exec_frame of that privilege that was not 0 goes away: what has been found executable
+  /// under one number may be jumped to as long as the number stands.
+  uint64_t exec_generation(Privilege privilege) const {
+    return (*exec_generation_)[static_cast<unsigned>(privilege)];
+  }
+
   /// The bytes at `address`, to the end of its page. Only where exec_frame() is not 0.
   const uint8_t* code_bytes(Gla address, Privilege privilege) const {
     return reinterpret_cast<const uint8_t*>(address.value +
@@ -109,6 +115,7 @@ class Mmu {
  protected:
   /// The implementation owns the tables and sets these when it is made.
   std::array<TlbTables*, 2> tables_{};
+  const std::array<uint64_t, 2>* exec_generation_ = nullptr;
 
  private:
   static uint8_t* direct(const std::array<uint64_t, TlbTables::kPages>& deltas, Gla address, unsigned size) {

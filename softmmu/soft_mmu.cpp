@@ -15,6 +15,7 @@ SoftMmu::SoftMmu(CpuState& cpu, GuestMemory& memory, unsigned physical_bits)
       table_memory_(memory),
       physical_bits_(physical_bits),
       controls_(controls()) {
+  exec_generation_ = &tlb_.exec_generation();
   for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser})
     tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(privilege);
   memory_.add_listener(*this);

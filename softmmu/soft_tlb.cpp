@@ -57,6 +57,7 @@ void SoftTlb::drop(uint32_t slot) {
     TlbTables& tables = this->tables(entry.privilege);
     tables.read_delta[page] = 0;
     tables.write_delta[page] = 0;
+    exec_generation_[static_cast<unsigned>(entry.privilege)] += tables.exec_frame[page] != 0;
     tables.exec_frame[page] = 0;
   }
   set_slot(entry, 0);
@@ -92,7 +93,10 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
   tables.write_delta[page] = writable ? delta : 0;
   const uint64_t frame = entry.translation.page.value / kPageSize + 1;
   const bool executable = delta != 0 && permits(Access::kExecute) && frame <= UINT32_MAX;
+  const uint32_t before = tables.exec_frame[page];
   tables.exec_frame[page] = executable ? static_cast<uint32_t>(frame) : 0;
+  exec_generation_[static_cast<unsigned>(entry.privilege)] +=
+      before != 0 && before != tables.exec_frame[page];
 }
 
 void SoftTlb::publish_all(bool write_protect) {

@@ -36,6 +36,7 @@ class SoftTlb {
   SoftTlb();
 
   TlbTables& tables(Privilege privilege) { return tables_[static_cast<unsigned>(privilege)]; }
+  const std::array<uint64_t, 2>& exec_generation() const { return exec_generation_; }
 
   /// Null if the page has no translation. The pointer is good until something is added or dropped.
   Entry* find(Gla address, Privilege privilege) {
@@ -82,6 +83,7 @@ class SoftTlb {
   void drop(uint32_t slot);
 
   SparseArray<TlbTables> tables_{2};
+  std::array<uint64_t, 2> exec_generation_{};  ///< Mmu::exec_generation()
   std::vector<Entry> pool_;           ///< never reallocated
   std::vector<uint32_t> free_slots_;  ///< of pool_, plus 1
   std::array<SparseArray<uint32_t>, 2> slots_{SparseArray<uint32_t>{TlbTables::kPages},

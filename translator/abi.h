@@ -56,14 +56,14 @@ enum class ExitKind : uint64_t {
   kDone,      ///< the CpuState is complete already (Trampolines::interpret)
 };
 
-/// Direct-mapped: from a guest EIP and mode to translated code.
+/// Direct-mapped: from a guest EIP to translated code. A context is a number for a mode and a generation of what
+/// the TLB lets that privilege execute (Mmu::exec_generation()): entries of another one never match.
 struct JumpCache {
   static constexpr unsigned kBits = 13;
   static constexpr unsigned kEntries = 1u << kBits;
   static constexpr uint64_t kNoTag = ~uint64_t{0};
-  std::array<uint64_t, kEntries> tag;         ///< mode << 32 | EIP
-  std::array<uint64_t, kEntries> code;        ///< host address, entry with FlagState::kSaved
-  std::array<uint32_t, kEntries> exec_frame;  ///< Mmu::exec_frame() that the entry is good for
+  std::array<uint64_t, kEntries> tag;   ///< context << 32 | EIP
+  std::array<uint64_t, kEntries> code;  ///< host address, entry with FlagState::kSaved
   static unsigned slot(uint32_t rip) { return rip & (kEntries - 1); }
 };
 
@@ -80,7 +80,7 @@ struct Frame {
   uint64_t tlb;                   ///< kTlb, in
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out
-  uint64_t mode_tag;              ///< mode << 32, for JumpCache::tag
+  uint64_t context_tag;  ///< context << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
   uint8_t fpu_ready;

@@ -251,19 +251,9 @@ void Emitter::emit_lookup_jump() {
   };
   a.mov(x86::r11d, x86::r10d);
   a.and_(x86::r11d, JumpCache::kEntries - 1);
-  a.mov(x86::r12, VIREO_FRAME(mode_tag));
+  a.mov(x86::r12, VIREO_FRAME(context_tag));
   a.or_(x86::r12, x86::r10);
   a.cmp(x86::r12, x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, tag))));
-  a.jne(miss);
-  if (mode_.code_base == 0) {
-    a.mov(x86::r12d, x86::r10d);
-  } else {
-    a.lea(x86::r12d, x86::ptr(x86::r10, static_cast<int32_t>(mode_.code_base)));
-  }
-  a.shr(x86::r12d, 12);
-  a.mov(x86::r12d,
-        x86::dword_ptr(host::kTlb, x86::r12, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
-  a.cmp(x86::r12d, x86::dword_ptr(host::kFrame, x86::r11, 2, jumps(offsetof(JumpCache, exec_frame))));
   a.jne(miss);
   a.jmp(x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, code))));
   a.bind(miss);

@@ -114,7 +114,8 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   Mmu& mmu = t.context.mmu;
   const Privilege privilege = t.interp.privilege();
   ++t.stats.fills;
-  if (!mmu.fill({linear}, access, privilege)) {
+  const uint64_t generation = mmu.exec_generation(privilege);
+  if (!mmu.fill({linear}, access, privilege) && mmu.exec_generation(privilege) == generation) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
@@ -134,9 +135,15 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   if (result == Interp::PlainResult::kStop) return kLeave;
   const Mode before = mode.mode;
-  if (interp.mode_epoch() != seen_epoch) refresh_mode();
+  const uint64_t context_before = frame->context_tag;
+  if (interp.mode_epoch() != seen_epoch) {
+    refresh_mode();
+  } else {
+    refresh_context();
+  }
   // Blocks may have died, this one too, or what they are linked by has changed.
-  if (result == Interp::PlainResult::kNext && mode.mode == before && blocks->epoch() == epoch) {
+  if (result == Interp::PlainResult::kNext && mode.mode == before && blocks->epoch() == epoch &&
+      frame->context_tag == context_before) {
     load_flags();
     return kGoOn;
   }
@@ -179,16 +186,44 @@ void Translator::Impl::refresh_mode() {
   }
   constexpr uint32_t kFlagBits = (1u << Mode::kCodeSegmentShift) - 1;
   mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
-  frame->mode_tag = uint64_t{mode.mode.bits} << 32;
+  refresh_context();
   frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
+}
+
+void Translator::Impl::refresh_context() {
+  const auto privilege = interp.privilege();
+  const uint64_t generation = context.mmu.exec_generation(privilege);
+  Context& latest = latest_contexts[static_cast<unsigned>(privilege)];
+  if (latest.mode != mode.mode || latest.generation != generation || latest.number == 0) {
+    if (latest.number != 0) contexts[latest.mode.bits] = latest;
+    const auto known = contexts.find(mode.mode.bits);
+    if (known != contexts.end() && known->second.generation == generation) {
+      latest = known->second;
+    } else {
+      if (++last_context == 0) {  // the numbers begin anew
+        frame->jumps.tag.fill(JumpCache::kNoTag);
+        contexts.clear();
+        latest_contexts = {};
+        last_context = 1;
+      }
+      latest = {mode.mode, generation, last_context};
+    }
+  }
+  frame->context_tag = uint64_t{latest.number} << 32;
 }
 
 Block* Translator::Impl::find_in_jump_cache() {
   const auto rip = static_cast<uint32_t>(cpu.rip);
   const unsigned slot = JumpCache::slot(rip);
-  if (frame->jumps.tag[slot] != (frame->mode_tag | cpu.rip)) return nullptr;
-  const uint32_t exec_frame = context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
-  return exec_frame == frame->jumps.exec_frame[slot] ? jump_blocks[slot] : nullptr;
+  if (frame->jumps.tag[slot] == (frame->context_tag | cpu.rip)) return jump_blocks[slot];
+  // An entry of an older context: is it still good?
+  if (static_cast<uint32_t>(frame->jumps.tag[slot]) != rip || frame->jumps.tag[slot] == JumpCache::kNoTag) return nullptr;
+  Block* block = jump_blocks[slot];
+  const Gla linear{(code_base + rip) & 0xffffffff};
+  const uint64_t page = uint64_t{context.mmu.exec_frame(linear, interp.privilege())} - 1;
+  if (block->mode != mode.mode || block->physical != (page * kPageSize | linear.page_offset())) return nullptr;
+  frame->jumps.tag[slot] = frame->context_tag | rip;
+  return block;
 }
 
 Block* Translator::Impl::find_block() {
@@ -215,7 +250,11 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     if (const auto exit = interp.advance(limits.retired, todo)) return *exit;
     todo = Interp::Amount::kNothing;
     blocks->collect();
-    if (interp.mode_epoch() != seen_epoch) refresh_mode();
+    if (interp.mode_epoch() != seen_epoch) {
+      refresh_mode();
+    } else {
+      refresh_context();
+    }
     Block* block = find_in_jump_cache();
     if (block != nullptr && link_from == nullptr && limits.retired - cpu.retired >= block->insn_count) {
       execute(*block, limits.retired);
@@ -252,9 +291,10 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       blocks->link(from, link_exit, block, exec_frame);
     }
     const unsigned slot = JumpCache::slot(block->rip);
-    frame->jumps.tag[slot] = frame->mode_tag | block->rip;
+    // Looking the block up may have filled the TLB.
+    refresh_context();
+    frame->jumps.tag[slot] = frame->context_tag | block->rip;
     frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
-    frame->jumps.exec_frame[slot] = exec_frame;
     jump_blocks[slot] = block;
     if (limits.retired - cpu.retired < block->insn_count) {
       todo = Interp::Amount::kBlock;

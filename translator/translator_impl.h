@@ -24,6 +24,8 @@ struct Translator::Impl {
 
   /// The mode of the CpuState, and with it what the Frame says of it.
   void refresh_mode();
+  /// The number for the mode and what may be executed now.
+  void refresh_context();
   /// The translated block at CS:RIP if the jump cache has it.
   Block* find_in_jump_cache();
   /// The block at CS:RIP, or null when the interpreter has to fetch there.
@@ -68,6 +70,14 @@ struct Translator::Impl {
   FaultRange fault_range;
 
   std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
+  struct Context {
+    Mode mode;
+    uint64_t generation = 0;
+    uint32_t number = 0;
+  };
+  std::array<Context, 2> latest_contexts{};  ///< by privilege
+  std::unordered_map<uint32_t, Context> contexts;  ///< the others, by Mode::bits
+  uint32_t last_context = 0;
   uint64_t seen_epoch = ~uint64_t{0};
   uint64_t code_base = 0, code_limit = 0;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> code_segments;
