@@ -84,8 +84,8 @@ class SoftTlb {
 
   SparseArray<TlbTables> tables_{2};
   std::array<uint64_t, 2> exec_generation_{};  ///< Mmu::exec_generation()
-  std::vector<Entry> pool_;           ///< never reallocated
-  std::vector<uint32_t> free_slots_;  ///< of pool_, plus 1
+  std::vector<Entry> pool_;                    ///< never reallocated
+  std::vector<uint32_t> free_slots_;           ///< of pool_, plus 1
   std::array<SparseArray<uint32_t>, 2> slots_{SparseArray<uint32_t>{TlbTables::kPages},
                                               SparseArray<uint32_t>{TlbTables::kPages}};
   std::unordered_map<uint64_t, uint32_t> high_slots_;  ///< the pages from 4 GiB up

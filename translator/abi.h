@@ -56,8 +56,8 @@ enum class ExitKind : uint64_t {
   kDone,      ///< the CpuState is complete already (Trampolines::interpret)
 };
 
-/// Direct-mapped: from a guest EIP to translated code. A context is a number for a mode and a generation of what
-/// the TLB lets that privilege execute (Mmu::exec_generation()): entries of another one never match.
+/// Direct-mapped: from a guest EIP to translated code. A context is a number for a mode and a generation of
+/// what the TLB lets that privilege execute (Mmu::exec_generation()): entries of another one never match.
 struct JumpCache {
   static constexpr unsigned kBits = 13;
   static constexpr unsigned kEntries = 1u << kBits;
@@ -80,7 +80,7 @@ struct Frame {
   uint64_t tlb;                   ///< kTlb, in
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out
-  uint64_t context_tag;  ///< context << 32, for JumpCache::tag
+  uint64_t context_tag;           ///< context << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
   uint8_t fpu_ready;

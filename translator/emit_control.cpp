@@ -141,13 +141,15 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const bool indirect = x.insn.opcode == 0xff;
   const bool pair = environment_.options.pair_calls;
   if (indirect) {
-    if (!load_branch_target(x, x86::r12d)) return false;
-    check_code_limit(x86::r12d);
+    // The push of a group needs no address, and r12 is the group's.
+    const Gp target = in_group() ? x86::r10d : x86::r12d;
+    if (!load_branch_target(x, target)) return false;
+    check_code_limit(target);
     push_immediate(return_rip, bytes);
     save_flags();
     if (pair) {
-      a.mov(x86::r10d, return_rip);
-      a.push(x86::r10);
+      a.mov(x86::r11d, return_rip);
+      a.push(x86::r11);
       const Label jump = a.newLabel();
       a.call(jump);
       // The landing: here the return comes back.
@@ -156,7 +158,7 @@ bool Emitter::emit_call(const ScannedInsn& x) {
       emit_edge(return_rip);
       a.bind(jump);
     }
-    a.mov(x86::r10d, x86::r12d);
+    if (target != x86::r10d) a.mov(x86::r10d, target);
     emit_lookup_jump();
     return true;
   }

@@ -104,12 +104,14 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         push_value(host::guest32(insn.rm()), bytes);
       } else if (use.memory) {
         const Gp linear = emit_operand(insn, bytes, false);
+        // The push of a group needs no address, and r12 is the group's.
+        const Gp value = in_group() ? x86::r10d : x86::r12d;
         if (bytes == 4) {
-          a.mov(x86::r12d, probed(linear, 4));
+          a.mov(value, probed(linear, 4));
         } else {
-          a.movzx(x86::r12d, probed(linear, 2));
+          a.movzx(value, probed(linear, 2));
         }
-        push_value(x86::r12d, bytes);
+        push_value(value, bytes);
       } else {
         push_immediate(static_cast<uint32_t>(insn.imm), bytes);
       }

@@ -31,13 +31,14 @@ StackUse use_of(const ScannedInsn& x) {
   StackUse s;
   switch (x.row->mnemonic) {
     case Mnemonic::PUSH:
-      if (insn.operand_size != 4 || use.memory) return s;
+      // A memory operand is probed by itself.
+      if (insn.operand_size != 4) return s;
       return {true, true, true, -4, 4, -4, false};
     case Mnemonic::POP:
       if (insn.operand_size != 4 || !(use.opcode_is_gpr || use.rm_is_gpr) || use.names_esp) return s;
       return {true, true, false, 0, 4, 4, false};
     case Mnemonic::CALL:
-      if (insn.operand_size != 4 || insn.opcode != 0xe8) return s;
+      if (insn.operand_size != 4) return s;
       return {true, true, true, -4, 4, -4, true};
     case Mnemonic::RET:
       if (insn.operand_size != 4) return s;

@@ -20,9 +20,9 @@ struct Trampolines {
   const uint8_t* exit_jump_eflags = nullptr;
   /// Jumped to: an indirect branch to the EIP in r10 whose target is not in the jump cache. Flags saved.
   const uint8_t* exit_indirect = nullptr;
-  /// Called with an InterpretedInsn's address in r10 and flags saved: the interpreter executes it. Returns with
-  /// flags saved when the next instruction of the block may follow; else goes on in another block, or leaves with
-  /// ExitKind::kDone.
+  /// Called with an InterpretedInsn's address in r10 and flags saved: the interpreter executes it. Returns
+  /// with flags saved when the next instruction of the block may follow; else goes on in another block, or
+  /// leaves with ExitKind::kDone.
   const uint8_t* interpret = nullptr;
   /// Called with the linear address in r10 and flags saved. Returns with r11d 1 when the TLB permits the
   /// access now, else 0. Keeps all guest registers and r10.

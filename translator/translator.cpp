@@ -217,11 +217,13 @@ Block* Translator::Impl::find_in_jump_cache() {
   const unsigned slot = JumpCache::slot(rip);
   if (frame->jumps.tag[slot] == (frame->context_tag | cpu.rip)) return jump_blocks[slot];
   // An entry of an older context: is it still good?
-  if (static_cast<uint32_t>(frame->jumps.tag[slot]) != rip || frame->jumps.tag[slot] == JumpCache::kNoTag) return nullptr;
+  if (static_cast<uint32_t>(frame->jumps.tag[slot]) != rip || frame->jumps.tag[slot] == JumpCache::kNoTag)
+    return nullptr;
   Block* block = jump_blocks[slot];
   const Gla linear{(code_base + rip) & 0xffffffff};
   const uint64_t page = uint64_t{context.mmu.exec_frame(linear, interp.privilege())} - 1;
-  if (block->mode != mode.mode || block->physical != (page * kPageSize | linear.page_offset())) return nullptr;
+  if (block->mode != mode.mode || block->physical != (page * kPageSize | linear.page_offset()))
+    return nullptr;
   frame->jumps.tag[slot] = frame->context_tag | rip;
   return block;
 }

@@ -75,7 +75,7 @@ struct Translator::Impl {
     uint64_t generation = 0;
     uint32_t number = 0;
   };
-  std::array<Context, 2> latest_contexts{};  ///< by privilege
+  std::array<Context, 2> latest_contexts{};        ///< by privilege
   std::unordered_map<uint32_t, Context> contexts;  ///< the others, by Mode::bits
   uint32_t last_context = 0;
   uint64_t seen_epoch = ~uint64_t{0};
