@@ -34,10 +34,12 @@ struct Block;
 
 /// An instruction that translated code has the interpreter execute, in the middle of a block.
 struct InterpretedInsn {
+  Block* block;
   interp::Handler handler;
   isa::Insn insn;
   uint32_t rip;
   uint16_t index;      ///< in the block
+  bool slow_path;      ///< its fast path did not do, as opposed to: it has none
   uint16_t remaining;  ///< instructions of the block from this one on, which the countdown has counted
 };
 
@@ -67,8 +69,11 @@ struct Block {
 
   State state = State::kCold;
   bool plain = false;               ///< translate it without a StackGroup
-  uint8_t group_failures = 0;       ///< in quick succession
-  uint64_t last_group_failure = 0;  ///< cpu.retired
+  /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
+  uint64_t always_interpret = 0;
+  /// Failures of fast paths in quick succession, and cpu.retired at the latest.
+  uint8_t failures = 0;
+  uint64_t last_failure = 0;
   bool crosses = false;             ///< its only instruction goes on in the physical page `second_page`
   uint16_t insn_count = 0;          ///< that retire when it runs to its end
   uint32_t hits = 0;                ///< executions while cold

@@ -87,7 +87,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
     if (insn_ == group_.first && group_.first != group_.end) emit_group_probe();
-    if (!emit_insn(x)) emit_interpreted(x);
+    if ((block.always_interpret >> insn_ & 1) != 0 || !emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
       SlowStep& slow = slow_steps_.back();
       a.bind(slow.after);
@@ -181,19 +181,19 @@ void Emitter::embed(const HostInsn& insn) {
   a.embed(insn.bytes.data(), insn.size);
 }
 
-void Emitter::call_interpreter(uint16_t index) {
+void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   const ScannedInsn& x = insns_[index];
   isa::Insn insn = x.insn;
   const interp::Handler handler = interp::bind_handler(insn, environment_.model);
   const InterpretedInsn& entry =
-      block_->interpreted.emplace_back(InterpretedInsn{handler, insn, x.rip, index, 0});
+      block_->interpreted.emplace_back(InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0});
   a.mov(x86::r10, reinterpret_cast<uint64_t>(&entry));
   call_to(environment_.trampolines.interpret);
 }
 
 void Emitter::emit_interpreted(const ScannedInsn&) {
   save_flags();
-  call_interpreter(insn_);
+  call_interpreter(insn_, false);
   fpu_checked_ = false;
 }
 
@@ -233,7 +233,7 @@ void Emitter::emit_slow_paths() {
   }
   for (SlowStep& s : slow_steps_) {
     a.bind(s.start);
-    call_interpreter(s.insn);
+    call_interpreter(s.insn, true);
     if (s.ends_block) {  // a branch that was not taken
       call_to(environment_.trampolines.exit_call_saved);
       add_site(Site::Kind::kStep, s.insn + 1);

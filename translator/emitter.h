@@ -148,7 +148,7 @@ class Emitter {
   void emit_interpreted(const ScannedInsn& x);
   /// Where to jump for that from a fast path, before any side effect; flags saved.
   Label step_label();
-  void call_interpreter(uint16_t insn);
+  void call_interpreter(uint16_t insn, bool slow_path);
   void add_site(Site::Kind kind, uint16_t insn);
   void add_site_at(uint32_t offset, Site::Kind kind, uint16_t insn);
   void call_to(const uint8_t* target);

@@ -20,7 +20,7 @@ namespace {
 constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
 constexpr uint32_t kLooksAtInterpreted = 1000;
 /// So often translated code comes back at least, to look at what other threads have asked for.
-constexpr uint64_t kMaxBudget = 1 << 20;
+constexpr uint64_t kMaxBudget = 1 << 18;
 
 void* map_memory(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -134,6 +134,11 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const uint64_t epoch = blocks->epoch();
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   if (result == Interp::PlainResult::kStop) return kLeave;
+  // It went through, so this was MMIO, a page with code or an access across pages.
+  if (insn.slow_path && result == Interp::PlainResult::kNext && blocks->epoch() == epoch) {
+    Block& block = *insn.block;
+    if (fails_too_often(block, retired)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
+  }
   const Mode before = mode.mode;
   const uint64_t context_before = frame->context_tag;
   if (interp.mode_epoch() != seen_epoch) {
@@ -342,18 +347,23 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) c
   return *found;
 }
 
-/// A block whose group fails again and again (its stack frame straddles two pages, or shares one with code)
-/// does better with a probe for each access. A failure now and then is a page that the TLB has not got yet.
-void Translator::Impl::note_group_failure(Block& block) {
+/// Counts failures of a fast path in quick succession; true when it is time for a translation without it.
+bool Translator::Impl::fails_too_often(Block& block, uint64_t retired) {
   constexpr uint64_t kSoon = 2000;
   constexpr uint8_t kTooMany = 16;
-  const uint64_t now = retired_at_zero - frame->countdown;
-  block.group_failures = now - block.last_group_failure < kSoon ? block.group_failures + 1 : 0;
-  block.last_group_failure = now;
-  if (block.group_failures < kTooMany) return;
+  block.failures = retired - block.last_failure < kSoon ? block.failures + 1 : 0;
+  block.last_failure = retired;
+  return block.failures >= kTooMany;
+}
+
+/// For another translation of the same code at once.
+Block* Translator::Impl::replace(Block& block) {
   Block* fresh = blocks->replace(&block);
-  fresh->plain = true;
   fresh->hits = options.hot_threshold;
+  fresh->plain = block.plain;
+  fresh->always_interpret = block.always_interpret;
+  ++stats.adapted;
+  return fresh;
 }
 
 void Translator::Impl::handle_exit() {
@@ -388,7 +398,9 @@ void Translator::Impl::handle_exit() {
       ++stats.group_failures;
       leave_before(site.insn);
       todo = Interp::Amount::kBlock;
-      note_group_failure(*block);
+      // Often: its stack frame straddles two pages, or shares one with code. Now and then: a page that the TLB has
+      // not got yet.
+      if (fails_too_often(*block, retired_at_zero - frame->countdown)) replace(*block)->plain = true;
       break;
     case Site::Kind::kPollSaved:
     case Site::Kind::kPollEflags:
@@ -408,6 +420,7 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("bt_exits_poll", t.stats.polls);
   visit("bt_exits_step", t.stats.steps);
   visit("bt_exits_group", t.stats.group_failures);
+  visit("bt_blocks_adapted", t.stats.adapted);
   visit("bt_exits_done", t.stats.done);
   visit("bt_interpreted_alone", t.stats.interpreted_blocks);
   visit("bt_cold_runs", t.stats.cold_runs);

@@ -41,7 +41,8 @@ struct Translator::Impl {
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
-  void note_group_failure(Block& block);
+  static bool fails_too_often(Block& block, uint64_t retired);
+  Block* replace(Block& block);
   void load_flags();
   void store_flags();
   void store_fpu();
@@ -94,7 +95,7 @@ struct Translator::Impl {
   bool fill_jump_cache = false;
 
   struct {
-    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0, done = 0,
+    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0, adapted = 0, done = 0,
              cold_runs = 0, fills = 0, fill_failures = 0, fpu_loads = 0, interpreted_blocks = 0;
   } stats;
   std::array<uint64_t, 4096> interpreted_by_mnemonic{};
