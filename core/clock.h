@@ -30,4 +30,10 @@ constexpr uint64_t muldiv64(uint64_t value, uint64_t numerator, uint64_t denomin
   return static_cast<uint64_t>(static_cast<unsigned __int128>(value) * numerator / denominator);
 }
 
+/// The same for nanoseconds into ticks of a clock below 18 GHz; divides by a constant.
+constexpr uint64_t ns_to_ticks(uint64_t ns, uint64_t hz) {
+  constexpr uint64_t kNs = 1'000'000'000;
+  return ns / kNs * hz + ns % kNs * hz / kNs;
+}
+
 }  // namespace vireo

@@ -68,16 +68,16 @@ struct Block {
   Mode mode;
 
   State state = State::kCold;
-  bool plain = false;               ///< translate it without a StackGroup
+  bool plain = false;  ///< translate it without a StackGroup
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
   /// Failures of fast paths in quick succession, and cpu.retired at the latest.
   uint8_t failures = 0;
   uint64_t last_failure = 0;
-  bool crosses = false;             ///< its only instruction goes on in the physical page `second_page`
-  uint16_t insn_count = 0;          ///< that retire when it runs to its end
-  uint32_t hits = 0;                ///< executions while cold
-  isa::Mnemonic left{};             ///< of the instruction without an emitter that ends it (or is all of it)
+  bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
+  uint16_t insn_count = 0;  ///< that retire when it runs to its end
+  uint32_t hits = 0;        ///< executions while cold
+  isa::Mnemonic left{};     ///< of the instruction without an emitter that ends it (or is all of it)
   uint32_t guest_bytes = 0;
   uint32_t code_bytes = 0;
   uint64_t second_page = 0;

@@ -1,4 +1,4 @@
-// Reading segment registers. Loading them is the interpreter's: descriptors, and the mode may change.
+// Segment registers: reading, and loading all but CS and SS through a helper.
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
@@ -15,6 +15,11 @@ x86::Mem selector_of(const x86::Gp& cpu, unsigned number) {
                                                  offsetof(Segment, selector)));
 }
 
+/// Loading CS is a far jump's, loading SS brings a shadow.
+bool is_plain_data(unsigned number) {
+  return number != static_cast<unsigned>(SegReg::kCs) && number != static_cast<unsigned>(SegReg::kSs);
+}
+
 }  // namespace
 
 bool Emitter::emit_Segment(const ScannedInsn& x) {
@@ -23,8 +28,13 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
   switch (x.row->mnemonic) {
     case Mnemonic::MOV_SREG: {
       const unsigned number = (insn.modrm >> 3) & 7;
-      if (insn.opcode != 0x8c || insn.is_memory() || number > static_cast<unsigned>(SegReg::kGs))
-        return false;
+      if (insn.is_memory() || number > static_cast<unsigned>(SegReg::kGs)) return false;
+      if (insn.opcode == 0x8e) {
+        if (!is_plain_data(number)) return false;
+        a.movzx(x86::r10d, host::guest(insn.rm(), 2));
+        emit_load_segment(number);
+        return true;
+      }
       a.mov(x86::r10, VIREO_FRAME(cpu));
       a.movzx(x86::r10d, selector_of(x86::r10, number));
       if (insn.operand_size == 2) {
@@ -46,9 +56,28 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       commit_push(insn.operand_size);
       return true;
     }
+    case Mnemonic::POP_SREG: {
+      if (!environment_.options.inline_memory) return false;
+      const unsigned number = (insn.opcode >> 3) & 7;
+      if (!is_plain_data(number)) return false;
+      const Mem place = probe_pop(insn.operand_size);
+      a.movzx(x86::r10d, x86::Mem(place.baseReg().as<x86::Gp>(), place.indexReg().as<x86::Gp>(), 0, 0, 2));
+      emit_load_segment(number);
+      commit_pop(insn.operand_size);
+      return true;
+    }
     default:
       return false;
   }
+}
+
+/// The selector is in r10d.
+void Emitter::emit_load_segment(unsigned number) {
+  save_flags();
+  a.or_(x86::r10d, number << 16);
+  call_to(environment_.trampolines.load_segment);
+  a.test(x86::r11d, x86::r11d);
+  a.jz(step_label());
 }
 
 bool Emitter::emit_System(const ScannedInsn& x) {

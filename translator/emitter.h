@@ -98,6 +98,8 @@ class Emitter {
   bool emit_pushf(const ScannedInsn& x);
   bool emit_popf(const ScannedInsn& x);
 
+  void emit_load_segment(unsigned number);
+
   // --- control flow (emit_control.cpp)
   bool emit_jcc(const ScannedInsn& x);
   bool emit_loop(const ScannedInsn& x);

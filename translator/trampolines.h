@@ -28,6 +28,10 @@ struct Trampolines {
   /// access now, else 0. Keeps all guest registers and r10.
   const uint8_t* fill_read = nullptr;
   const uint8_t* fill_write = nullptr;
+  /// Called as the two above, with a segment register's number << 16 | selector in r10: r11d is 1 when it has
+  /// been loaded and nothing that the block was translated for has changed; else the interpreter has to do it
+  /// (again).
+  const uint8_t* load_segment = nullptr;
   /// Called with flags saved: the guest's FPU state into the host's units, or leave.
   const uint8_t* load_fpu = nullptr;
   uint64_t bytes = 0;  ///< of the buffer that they take
@@ -37,6 +41,7 @@ struct Trampolines {
 struct Helpers {
   bool (*fill_read)(Frame* frame, uint64_t linear);
   bool (*fill_write)(Frame* frame, uint64_t linear);
+  bool (*load_segment)(Frame* frame, uint64_t what);
   bool (*load_fpu)(Frame* frame, uint64_t unused);
   /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
   uint64_t (*interpret)(Frame* frame, uint64_t insn);

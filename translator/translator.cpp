@@ -84,6 +84,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   const Helpers helpers{
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
+      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
       [](Frame* f, uint64_t) { return static_cast<Impl*>(f->translator)->load_fpu(); },
       [](Frame* f, uint64_t insn) {
         return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
@@ -157,6 +158,15 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   frame->countdown = retired_at_zero - cpu.retired;
   load_flags();
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
+}
+
+bool Translator::Impl::load_segment(uint64_t what) {
+  try {
+    interp.load_segment(static_cast<SegReg>(what >> 16), static_cast<uint16_t>(what));
+  } catch (const interp::Fault&) {
+    return false;
+  }
+  return interp.mode_epoch() == seen_epoch;
 }
 
 void Translator::Impl::refresh_mode() {
@@ -398,8 +408,8 @@ void Translator::Impl::handle_exit() {
       ++stats.group_failures;
       leave_before(site.insn);
       todo = Interp::Amount::kBlock;
-      // Often: its stack frame straddles two pages, or shares one with code. Now and then: a page that the TLB has
-      // not got yet.
+      // Often: its stack frame straddles two pages, or shares one with code. Now and then: a page that the
+      // TLB has not got yet.
       if (fails_too_often(*block, retired_at_zero - frame->countdown)) replace(*block)->plain = true;
       break;
     case Site::Kind::kPollSaved:

@@ -53,6 +53,7 @@ struct Translator::Impl {
   /// What interpret() answers beside a host address to go on at (a block's entry, flags saved).
   static constexpr uint64_t kLeave = 0, kGoOn = 1;
   uint64_t interpret(const InterpretedInsn& insn);
+  bool load_segment(uint64_t what);
 
   /// More than any block's code.
   static constexpr uint64_t kMaxBlockCode = 32 << 10;
@@ -95,8 +96,9 @@ struct Translator::Impl {
   bool fill_jump_cache = false;
 
   struct {
-    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0, adapted = 0, done = 0,
-             cold_runs = 0, fills = 0, fill_failures = 0, fpu_loads = 0, interpreted_blocks = 0;
+    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0,
+             adapted = 0, done = 0, cold_runs = 0, fills = 0, fill_failures = 0, fpu_loads = 0,
+             interpreted_blocks = 0;
   } stats;
   std::array<uint64_t, 4096> interpreted_by_mnemonic{};
 };

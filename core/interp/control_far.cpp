@@ -409,7 +409,9 @@ Segment fast_segment(unsigned selector, bool code, unsigned dpl) {
 
 void enter_fast(Interp& interp, unsigned cs, unsigned ss, unsigned cpl) {
   interp.cpu.segment(SegReg::kSs) = fast_segment(ss | cpl, false, cpl);
-  enter_code_segment(interp, fast_segment(cs | cpl, true, cpl), cpl);
+  interp.cpu.segment(SegReg::kCs) = fast_segment(cs | cpl, true, cpl);
+  interp.cpu.cpl = static_cast<uint8_t>(cpl);
+  interp.code_and_stack_changed();
 }
 
 void sysenter(Interp& interp, const Insn&) {

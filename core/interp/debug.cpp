@@ -21,6 +21,8 @@ uint64_t length_of(uint64_t dr7, unsigned n) {
 void Interp::Impl::update_breakpoints() {
   breakpoints = {};
   const uint64_t dr7 = cpu.dr[7];
+  always_careful = log_enabled(LogCategory::kCpu);
+  if ((dr7 & 0xff) == 0) return;
   for (unsigned n = 0; n < 4; ++n) {
     if (((dr7 >> (2 * n)) & 3) == 0) continue;
     const auto bit = static_cast<uint8_t>(1u << n);
@@ -35,7 +37,7 @@ void Interp::Impl::update_breakpoints() {
         breakpoints.data |= bit;
     }
   }
-  always_careful = breakpoints.execute != 0 || log_enabled(LogCategory::kCpu);
+  always_careful |= breakpoints.execute != 0;
 }
 
 uint64_t Interp::Impl::match_breakpoints(uint8_t kinds, uint64_t address, uint64_t size, bool write) const {

@@ -229,6 +229,8 @@ class Interp final : public ExecutionEngine {
   /// Call after segments, CR0, CR4, CPL, RFLAGS.AC or VM, EFER or DR7 changed: recomputes what the fast paths
   /// use and ends the block.
   void mode_changed();
+  /// The same for CS, SS and CPL alone.
+  void code_and_stack_changed();
   /// The same for a data segment register alone.
   void update_segment(SegReg segment);
 
@@ -245,10 +247,13 @@ class Interp final : public ExecutionEngine {
   struct ViewConditions {
     bool unchecked_type;  ///< real and V86 mode
     bool comparable;      ///< no data breakpoints, no alignment checks
+    bool operator==(const ViewConditions&) const = default;
   };
   ViewConditions view_conditions() const;
+  void take_code_segment();
   void update_view(SegReg which, ViewConditions conditions);
 
+  ViewConditions conditions_{};  ///< that view_ was made under
   std::array<SegmentView, 6> view_{};
   std::array<SegmentView, 6>* view_mirror_ = nullptr;
   uint64_t linear_mask_ = 0xffffffff;

@@ -157,19 +157,33 @@ void Interp::update_segment(SegReg which) {
   update_view(which, view_conditions());
 }
 
-void Interp::mode_changed() {
+void Interp::take_code_segment() {
   ++mode_epoch_;
-  linear_mask_ = cpu.long_mode() ? ~uint64_t{0} : 0xffffffff;
   privilege_ = cpu.cpl == 3 ? Privilege::kUser : Privilege::kSupervisor;
-  impl_->update_breakpoints();
-  const ViewConditions conditions = view_conditions();
-  for (unsigned i = 0; i < 6; ++i) update_view(static_cast<SegReg>(i), conditions);
   const Segment& cs = cpu.segment(SegReg::kCs);
   const isa::CodeSize size = cpu.long_mode() && (cs.access & Segment::kL) ? isa::CodeSize::k64
                              : cs.big()                                   ? isa::CodeSize::k32
                                                                           : isa::CodeSize::k16;
   impl_->mode = BlockMode::make(size, false);
   end_block();
+}
+
+void Interp::mode_changed() {
+  linear_mask_ = cpu.long_mode() ? ~uint64_t{0} : 0xffffffff;
+  impl_->update_breakpoints();
+  conditions_ = view_conditions();
+  for (unsigned i = 0; i < 6; ++i) update_view(static_cast<SegReg>(i), conditions_);
+  take_code_segment();
+}
+
+void Interp::code_and_stack_changed() {
+  if (view_conditions() != conditions_) {
+    mode_changed();
+    return;
+  }
+  update_view(SegReg::kCs, conditions_);
+  update_view(SegReg::kSs, conditions_);
+  take_code_segment();
 }
 
 }  // namespace vireo::interp

@@ -5,7 +5,7 @@
 namespace vireo {
 
 uint64_t CpuContext::tsc() const {
-  return muldiv64(static_cast<uint64_t>(clock.now()), model.tsc_hz, kNsPerSecond) + cpu.tsc_offset;
+  return ns_to_ticks(static_cast<uint64_t>(clock.now()), model.tsc_hz) + cpu.tsc_offset;
 }
 
 namespace {
