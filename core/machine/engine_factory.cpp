@@ -17,10 +17,6 @@ struct EngineRow {
 
 /// In auto's order of preference.
 constexpr EngineRow kEngines[] = {
-    {"interp", "it runs on every host",
-     [](CpuContext& context, const MachineConfig&) -> Result<std::unique_ptr<ExecutionEngine>> {
-       return std::unique_ptr<ExecutionEngine>(std::make_unique<interp::Interp>(context));
-     }},
     {"bt", "translation is the fastest engine of this version",
      [](CpuContext& context, const MachineConfig& config) -> Result<std::unique_ptr<ExecutionEngine>> {
        const auto options = translator::parse_options(config.translator);
@@ -28,6 +24,10 @@ constexpr EngineRow kEngines[] = {
        auto engine = translator::Translator::create(context, options.value());
        if (!engine) return engine.error();
        return std::unique_ptr<ExecutionEngine>(engine.take());
+     }},
+    {"interp", "it runs on every host",
+     [](CpuContext& context, const MachineConfig&) -> Result<std::unique_ptr<ExecutionEngine>> {
+       return std::unique_ptr<ExecutionEngine>(std::make_unique<interp::Interp>(context));
      }},
 };
 
