@@ -62,167 +62,223 @@ uint32_t run_integer(uint32_t units) {
   return result;
 }
 
-// --- indirect: calls through a table of functions, in an order that repeats after 251 calls
-typedef struct {
-  uint32_t a, b, calls;
-} Figures;
-
-static void add_ab(Figures* f) {
-  f->a += f->b;
-}
-static void xor_ab(Figures* f) {
-  f->a ^= f->b;
-}
-static void rotate_a(Figures* f) {
-  f->a = f->a << 7 | f->a >> 25;
-}
-static void scale_b(Figures* f) {
-  f->b = f->b * 69069 + 1;
-}
-static void swap_ab(Figures* f) {
-  const uint32_t a = f->a;
-  f->a = f->b;
-  f->b = a;
-}
-static void count_odd(Figures* f) {
-  f->calls += f->a & 1;
-}
-static void larger(Figures* f) {
-  f->b = f->a > f->b ? f->a - f->b : f->b + 3;
-}
-static void shift_b(Figures* f) {
-  f->b = (f->b >> 3) + f->calls;
+// --- indirect: calls through a table of functions, in an order too long for a branch predictor to learn. The
+// functions are small steps of hashes and checksums: they work in registers on their two arguments.
+static uint32_t rotate(uint32_t value, int bits) {
+  return value << bits | value >> (32 - bits);
 }
 
-static void (*volatile const kActions[])(Figures*) = {add_ab,  xor_ab,    rotate_a, scale_b,
-                                                      swap_ab, count_odd, larger,   shift_b};
+// Two rounds of MurmurHash3's block step and its finalizer.
+static uint32_t multiply_rotate(uint32_t a, uint32_t b) {
+  b = rotate(b * 0xCC9E2D51u, 15) * 0x1B873593u;
+  a = rotate(a ^ b, 13) * 5 + 0xE6546B64u;
+  a = (a ^ a >> 16) * 0x85EBCA6Bu;
+  a = (a ^ a >> 13) * 0xC2B2AE35u;
+  return a ^ a >> 16;
+}
+static uint32_t shift_xor(uint32_t a, uint32_t b) {
+  for (int i = 0; i < 4; i++) {
+    a ^= a << 13;
+    a ^= a >> 17;
+    a ^= a << 5;
+    a += b;
+  }
+  return a;
+}
+static uint32_t add_rotate_xor(uint32_t a, uint32_t b) {
+  uint32_t c = 0x61707865u;
+  for (int i = 0; i < 2; i++) {
+    a += b;
+    c = rotate(c ^ a, 16);
+    b = rotate(b ^ c, 12);
+    a += b;
+    c = rotate(c ^ a, 8);
+    b = rotate(b ^ c, 7);
+  }
+  return a ^ b ^ c;
+}
+static uint32_t block_cipher(uint32_t a, uint32_t b) {
+  uint32_t sum = 0;
+  for (int i = 0; i < 3; i++) {
+    a += ((b << 4 ^ b >> 5) + b) ^ sum;
+    sum += 0x9E3779B9u;
+    b += ((a << 4 ^ a >> 5) + a) ^ sum;
+  }
+  return a ^ b;
+}
+static uint32_t bytes_hashed(uint32_t a, uint32_t b) {
+  for (int i = 0; i < 4; i++, b >>= 8) a = (a ^ (b & 0xFF)) * 0x01000193u;
+  return a;
+}
+static uint32_t bytes_summed(uint32_t a, uint32_t b) {
+  uint32_t low = a & 0xFFFF, high = a >> 16;
+  for (int i = 0; i < 4; i++, b >>= 8) {
+    low += b & 0xFF;
+    high += low;
+  }
+  return high << 16 | (low & 0xFFFF);
+}
+static uint32_t bits_reversed(uint32_t a, uint32_t b) {
+  a = (a >> 1 & 0x55555555u) | (a & 0x55555555u) << 1;
+  a = (a >> 2 & 0x33333333u) | (a & 0x33333333u) << 2;
+  a = (a >> 4 & 0x0F0F0F0Fu) | (a & 0x0F0F0F0Fu) << 4;
+  a = (a >> 8 & 0x00FF00FFu) | (a & 0x00FF00FFu) << 8;
+  return rotate(a, 16) - b;
+}
+static uint32_t bits_counted(uint32_t a, uint32_t b) {
+  uint32_t bits = a ^ b;
+  bits -= bits >> 1 & 0x55555555u;
+  bits = (bits & 0x33333333u) + (bits >> 2 & 0x33333333u);
+  bits = (bits + (bits >> 4)) & 0x0F0F0F0Fu;
+  return rotate(a, 11) + ((bits * 0x01010101u) >> 24);
+}
+
+static uint32_t (*volatile const kSteps[])(uint32_t, uint32_t) = {
+    multiply_rotate, shift_xor,    add_rotate_xor, block_cipher,
+    bytes_hashed,    bytes_summed, bits_reversed,  bits_counted};
+
+enum { kCalls = 16384 };
+static uint8_t call_order[kCalls];
 
 uint32_t run_indirect(uint32_t units) {
-  enum { kPeriod = 251 };
-  uint8_t order[kPeriod];
   uint32_t random = 7;
-  for (uint32_t i = 0; i < kPeriod; i++) order[i] = next_random(&random) >> 13 & 7;
-  Figures figures = {1, 2, 0};
+  for (uint32_t i = 0; i < kCalls; i++) call_order[i] = next_random(&random) >> 13 & 7;
+  uint32_t value = 1;
   for (uint32_t unit = 0; unit < units; unit++) {
-    for (uint32_t i = 0; i < kPeriod; i++) kActions[order[i]](&figures);
+    for (uint32_t i = 0; i < kCalls; i++) value = kSteps[call_order[i]](value, i + unit);
   }
-  return figures.a ^ figures.b ^ figures.calls;
+  return value;
 }
 
-// --- switch: an interpreter of a small register machine, which runs a sieve and then Collatz sequences
+// --- switch: an interpreter of a machine with an accumulator and two registers, all in registers of the CPU.
+// It runs Collatz sequences and a long program without loops, whose instructions no branch predictor
+// foresees.
 typedef enum {
   kStop,
+  // from here to kSkipIfOdd: the instructions of the long program
   kSet,
-  kMove,
-  kAdd,
+  kFromX,
+  kToX,
+  kFromY,
+  kToY,
+  kAddX,
   kAddNumber,
-  kSub,
-  kMul,
-  kAnd,
-  kShiftRight,
-  kLoad,
-  kStore,
+  kTripleAndOne,
+  kHalve,
+  kRandomY,
+  kMix,
+  kReduce,
+  kSpread,
+  kSkipIfOdd,
+  kSkipIfOne,
   kJump,
-  kLess,
-  kOdd
+  kCount
 } Op;
+/// `number` is an operand: a constant, or a distance from the next instruction.
 typedef struct {
-  uint8_t op, a, b;
-  int8_t c;
+  uint8_t op;
+  int8_t number;
 } Code;
 
-enum { kCells = 1024 };
-static uint8_t cells[kCells];
-
-static uint32_t interpret(const Code* code, uint32_t* r) {
+static uint32_t interpret(const Code* code, uint32_t seed, uint32_t count) {
+  uint32_t a = 0, x = 0, y = seed;
   for (;;) {
-    const Code at = *code++;
-    switch ((Op)at.op) {
+    const int32_t number = code->number;
+    switch ((Op)code++->op) {
       case kStop:
-        return r[at.a];
+        return x + y;
       case kSet:
-        r[at.a] = at.b;
+        a = (uint32_t)number;
         break;
-      case kMove:
-        r[at.a] = r[at.b];
+      case kFromX:
+        a = x;
         break;
-      case kAdd:
-        r[at.a] += r[at.b];
+      case kToX:
+        x = a;
+        break;
+      case kFromY:
+        a = y;
+        break;
+      case kToY:
+        y = a;
+        break;
+      case kAddX:
+        a += x;
         break;
       case kAddNumber:
-        r[at.a] += (uint32_t)(int32_t)at.c;
+        a += (uint32_t)number;
         break;
-      case kSub:
-        r[at.a] -= r[at.b];
+      case kTripleAndOne:
+        a = a * 3 + 1;
         break;
-      case kMul:
-        r[at.a] *= r[at.b];
+      case kHalve:
+        a >>= 1;
         break;
-      case kAnd:
-        r[at.a] &= r[at.b];
+      case kRandomY:
+        y ^= y << 13;
+        y ^= y >> 17;
+        y ^= y << 5;
         break;
-      case kShiftRight:
-        r[at.a] >>= at.b;
+      case kMix:
+        a = (a ^ y) * 0x85EBCA6Bu;
+        a ^= a >> 13;
+        a = rotate(a, 9) + x;
+        a ^= a >> 7;
         break;
-      case kLoad:
-        r[at.a] = cells[r[at.b] % kCells];
+      case kReduce:
+        a = (a & 0xFFFF) + (a >> 16) * 15;
+        a = (a & 0xFFFF) + (a >> 16) * 15;
         break;
-      case kStore:
-        cells[r[at.b] % kCells] = (uint8_t)r[at.a];
+      case kSpread:
+        a = (a | a << 8) & 0x00FF00FFu;
+        a = (a | a << 4) & 0x0F0F0F0Fu;
+        a = (a | a << 2) & 0x33333333u;
+        a = (a | a << 1) & 0x55555555u;
+        break;
+      case kSkipIfOdd:
+        code += a & 1 ? number : 0;
+        break;
+      case kSkipIfOne:
+        code += a == 1 ? number : 0;
         break;
       case kJump:
-        code += at.c;
+        code += number;
         break;
-      case kLess:
-        code += r[at.a] < r[at.b] ? at.c : 0;
-        break;
-      case kOdd:
-        code += r[at.a] & 1 ? at.c : 0;
+      case kCount:
+        code += --count ? number : 0;
         break;
     }
   }
 }
 
-// Registers: 0 the number of cells, 1 index, 2 multiple, 3 a mark, 4 primes, 5 the number 1.
-static const Code kSieve[] = {
-    {kSet, 1, 2, 0},        // outer:
-    {kLoad, 3, 1, 0},       //
-    {kOdd, 3, 0, 7},        //   marked: next
-    {kAddNumber, 4, 0, 1},  //
-    {kMove, 2, 1, 0},       //
-    {kAdd, 2, 1, 0},        // inner:
-    {kLess, 0, 2, 3},       //   past the end: next
-    {kStore, 5, 2, 0},      //
-    {kJump, 0, 0, -4},      //
-    {kJump, 0, 0, 0},       //
-    {kAddNumber, 1, 0, 1},  // next:
-    {kLess, 1, 0, -11},     //
-    {kStop, 4, 0, 0},
+// The count's random numbers, each followed to 1.
+static const Code kCollatz[] = {
+    {kRandomY, 0},       // start:
+    {kFromY, 0},         //
+    {kReduce, 0},        //
+    {kSkipIfOdd, 2},     // step:
+    {kHalve, 0},         //
+    {kJump, 1},          //
+    {kTripleAndOne, 0},  //
+    {kSkipIfOne, 1},     //
+    {kJump, -6},         //
+    {kAddX, 0},          //
+    {kToX, 0},           //
+    {kCount, -12},       //
+    {kStop, 0},
 };
 
-// Registers: 0 the last start, 1 start, 2 value, 3 the number 3, 4 steps, 5 the number 2.
-static const Code kCollatz[] = {
-    {kMove, 2, 1, 0},        // start:
-    {kAddNumber, 4, 0, 1},   // step:
-    {kOdd, 2, 0, 2},         //
-    {kShiftRight, 2, 1, 0},  //
-    {kJump, 0, 0, 2},        //
-    {kMul, 2, 3, 0},         //
-    {kAddNumber, 2, 0, 1},   //
-    {kLess, 2, 5, 1},        //   value 1: done
-    {kJump, 0, 0, -8},       //
-    {kAddNumber, 1, 0, 1},   //
-    {kLess, 1, 0, -11},      //
-    {kStop, 4, 0, 0},
-};
+enum { kLongProgram = 16384, kCollatzCount = 8 };
+static Code long_program[kLongProgram + 2];  // the last instruction may skip one
 
 uint32_t run_switch(uint32_t units) {
-  uint32_t result = 0;
-  for (uint32_t unit = 0; unit < units; unit++) {
-    for (uint32_t i = 0; i < kCells; i++) cells[i] = 0;
-    uint32_t sieve[8] = {kCells, 0, 0, 0, 0, 1};
-    uint32_t collatz[8] = {96, 2, 0, 3, 0, 2};
-    result = result * 31 + interpret(kSieve, sieve) + interpret(kCollatz, collatz);
+  uint32_t random = 11;
+  for (uint32_t i = 0; i < kLongProgram; i++) {
+    const uint32_t op = kSet + (next_random(&random) >> 8) % (kSkipIfOdd - kSet + 1);
+    long_program[i] = (Code){(uint8_t)op, op == kSkipIfOdd ? 1 : (int8_t)(random >> 3)};
   }
+  uint32_t result = 0;
+  for (uint32_t unit = 1; unit <= units; unit++)
+    result = result * 31 + interpret(kCollatz, unit, kCollatzCount) + interpret(long_program, unit, 0);
   return result;
 }

@@ -5,8 +5,8 @@
 const Benchmark kBenchmarks[] = {
     {"integer", 0, run_integer, 0, 600, 0},
     {"recursion", 0, run_recursion, 0, 600, 0},
-    {"indirect", 0, run_indirect, 0, 90000, 0},
-    {"switch", 0, run_switch, 0, 900, 0},
+    {"indirect", 0, run_indirect, 0, 160, 0},
+    {"switch", 0, run_switch, 0, 400, 0},
     {"x87", 0, run_x87, 0, 500, 0},
     {"sse2", 0, run_sse2, 0, 500, 0},
     {"chase", setup_chase, run_chase, release_buffer, 1000, 0},
