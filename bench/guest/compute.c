@@ -68,7 +68,7 @@ static uint32_t rotate(uint32_t value, int bits) {
   return value << bits | value >> (32 - bits);
 }
 
-// Two rounds of MurmurHash3's block step and its finalizer.
+// MurmurHash3's block step and its finalizer.
 static uint32_t multiply_rotate(uint32_t a, uint32_t b) {
   b = rotate(b * 0xCC9E2D51u, 15) * 0x1B873593u;
   a = rotate(a ^ b, 13) * 5 + 0xE6546B64u;
