@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <vector>
 
 #include "translator/abi.h"
@@ -86,7 +86,7 @@ struct Block {
   std::vector<uint16_t> insn_offset;  ///< of each instruction from `rip`, and of the end
   std::vector<Site> sites;            ///< by offset
   std::vector<BlockExit> exits;
-  std::deque<InterpretedInsn> interpreted;  ///< code holds their addresses
+  std::vector<std::unique_ptr<InterpretedInsn>> interpreted;  ///< code holds their addresses
   struct Incoming {
     Block* from;
     uint16_t exit;

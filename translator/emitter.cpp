@@ -108,7 +108,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.code_bytes = offset();
   std::sort(block.sites.begin(), block.sites.end(),
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
-  for (InterpretedInsn& i : block.interpreted) i.remaining = static_cast<uint16_t>(insn_ - i.index);
+  for (auto& i : block.interpreted) i->remaining = static_cast<uint16_t>(insn_ - i->index);
   uint8_t* count = const_cast<uint8_t*>(code().data()) + count_operand_;
   const int32_t minus = -static_cast<int32_t>(insn_);
   std::copy_n(reinterpret_cast<const uint8_t*>(&minus), 4, count);
@@ -185,9 +185,9 @@ void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   const ScannedInsn& x = insns_[index];
   isa::Insn insn = x.insn;
   const interp::Handler handler = interp::bind_handler(insn, environment_.model);
-  const InterpretedInsn& entry =
-      block_->interpreted.emplace_back(InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0});
-  a.mov(x86::r10, reinterpret_cast<uint64_t>(&entry));
+  block_->interpreted.push_back(std::make_unique<InterpretedInsn>(
+      InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0}));
+  a.mov(x86::r10, reinterpret_cast<uint64_t>(block_->interpreted.back().get()));
   call_to(environment_.trampolines.interpret);
 }
 
