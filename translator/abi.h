@@ -67,6 +67,16 @@ struct JumpCache {
   static unsigned slot(uint32_t rip) { return rip & (kEntries - 1); }
 };
 
+/// Units of the host that the guest's instructions need. kX87 implies kMmx.
+namespace fpu_unit {
+inline constexpr uint8_t kMmx = 1u << 0;
+inline constexpr uint8_t kX87 = 1u << 1;
+inline constexpr uint8_t kSse = 1u << 2;
+}  // namespace fpu_unit
+
+/// MXCSR.PM to MXCSR.IM.
+inline constexpr uint32_t kMxcsrMasks = 0x1f80;
+
 /// What translated code reaches in memory beside the guest's. Page-aligned; ends at the end of a page that an
 /// inaccessible page follows.
 struct Frame {
@@ -82,9 +92,11 @@ struct Frame {
   uint64_t flags;                 ///< kFlags, in and out
   uint64_t context_tag;           ///< context << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
-  /// fpu_ready: the guest's x87 and SSE state is in the host's units, and its instructions may execute.
+  /// fpu_unit bits whose instructions may execute; not 0: the guest's x87 and SSE state is in the host's
+  /// units.
   uint8_t fpu_ready;
-  uint8_t pad[7];
+  uint8_t pad[3];
+  uint32_t fpu_scratch;            ///< a control word between its check and its use
   std::array<uint64_t, 16> saved;  ///< registers around calls of C++ functions
   std::array<interp::Interp::SegmentView, 6> views;
   uint32_t host_mxcsr;
@@ -104,11 +116,12 @@ struct Site {
   enum class Kind : uint8_t {
     kStep,       ///< the interpreter executes instruction `insn`
     kGroup,      ///< the block's stack accesses from instruction `insn` on are not all in one accessible page
+    kNoFpu,      ///< the interpreter goes on at instruction `insn`: the host's units may not execute it
     kLink,       ///< the block's exit `insn` is not linked yet
     kPollSaved,  ///< the countdown ran out at the block's start, flags in rax
     kPollEflags,  ///< the same, flags in EFLAGS
     kFault,       ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
-    kFpu,         ///< only names the guest instruction of an x87 instruction pointer
+    kFpu,         ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

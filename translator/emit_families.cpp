@@ -6,15 +6,6 @@ namespace vireo::translator {
 bool Emitter::emit_Io(const ScannedInsn&) {
   return false;
 }
-bool Emitter::emit_Fpu(const ScannedInsn&) {
-  return false;
-}
-bool Emitter::emit_Mmx(const ScannedInsn&) {
-  return false;
-}
-bool Emitter::emit_Sse(const ScannedInsn&) {
-  return false;
-}
 bool Emitter::emit_Avx(const ScannedInsn&) {
   return false;
 }

@@ -78,7 +78,7 @@ x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool wr
   return x86::r10d;
 }
 
-void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write) {
+void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned) {
   save_flags();
   const Gp linear = linear32.r32();
   SlowProbe slow{
@@ -94,19 +94,21 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write) {
   a.test(host::kDelta, host::kDelta);
   a.jz(slow.miss);
   if (bytes > 1) {
-    slow.unaligned = a.newLabel();
-    slow.back = a.newLabel();
+    if (!aligned) {
+      slow.unaligned = a.newLabel();
+      slow.back = a.newLabel();
+    }
     const uint32_t mask = bytes == 2 ? 1 : bytes <= 4 ? 3 : bytes <= 8 ? 7 : 15;
     a.test(linear.r8(), mask);
-    a.jnz(slow.unaligned);
-    a.bind(slow.back);
+    a.jnz(aligned ? step_label() : slow.unaligned);
+    if (!aligned) a.bind(slow.back);
   }
   slow_probes_.push_back(slow);
 }
 
-x86::Gp Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write) {
+x86::Gp Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
-  emit_probe(linear, bytes, write);
+  emit_probe(linear, bytes, write, aligned);
   return linear;
 }
 

@@ -194,7 +194,8 @@ void Emitter::call_interpreter(uint16_t index, bool slow_path) {
 void Emitter::emit_interpreted(const ScannedInsn&) {
   save_flags();
   call_interpreter(insn_, false);
-  fpu_checked_ = false;
+  fpu_checked_ = 0;
+  first_step_with_fpu_ = slow_steps_.size();
 }
 
 asmjit::Label Emitter::step_label() {
@@ -227,9 +228,12 @@ void Emitter::emit_slow_paths() {
   }
   for (const SlowFpu& f : slow_fpu_) {
     a.bind(f.start);
+    a.mov(x86::r10d, f.unit);
     call_to(environment_.trampolines.load_fpu);
-    add_site(Site::Kind::kStep, f.insn);
-    a.jmp(f.back);
+    a.test(x86::r11d, x86::r11d);
+    a.jnz(f.back);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kNoFpu, f.insn);
   }
   for (SlowStep& s : slow_steps_) {
     a.bind(s.start);
@@ -239,12 +243,18 @@ void Emitter::emit_slow_paths() {
       add_site(Site::Kind::kStep, s.insn + 1);
       continue;
     }
+    if (s.fpu_needed != 0) {
+      a.mov(x86::r10d, s.fpu_needed);
+      call_to(environment_.trampolines.load_fpu);
+      Label loaded = a.newLabel();
+      a.test(x86::r11d, x86::r11d);
+      a.jnz(loaded);
+      call_to(environment_.trampolines.exit_call_saved);
+      add_site(Site::Kind::kNoFpu, s.insn + 1);
+      a.bind(loaded);
+    }
     flags_ = FlagState::kSaved;
     if (s.flags_after == FlagState::kEflags) restore_flags();
-    if (s.fpu_after) {
-      call_to(environment_.trampolines.load_fpu);
-      add_site(Site::Kind::kStep, s.insn + 1);
-    }
     a.jmp(s.after);
   }
   if (group_fail_.isValid()) {

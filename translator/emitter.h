@@ -32,6 +32,7 @@ struct EmitterEnvironment {
   const Trampolines& trampolines;
   const CpuModel& model;
   bool bmi2 = false;
+  uint32_t mxcsr_mask = 0;  ///< MXCSR bits that the guest has
 };
 
 /// Segments of the mode that is translated for: what is not flat is checked against the Frame's views.
@@ -135,9 +136,10 @@ class Emitter {
   /// Adds the segment's base after its checks; gives the register with the linear address.
   Gp emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write);
   /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
-  void emit_probe(const Gp& linear, unsigned bytes, bool write);
+  /// `aligned`: the interpreter takes what is not.
+  void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false);
   /// All three.
-  Gp emit_operand(const isa::Insn& insn, unsigned bytes, bool write);
+  Gp emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
   bool flat(SegReg segment) const;
 
   // --- flags
@@ -158,9 +160,14 @@ class Emitter {
   void embed(const HostInsn& insn);
   void mov_guest(unsigned guest, const Gp& value) { a.mov(host::guest32(guest), value.r32()); }
 
-  // --- FPU (emit_fpu.cpp)
-  void require_fpu();
+  // --- x87, MMX, SSE (emit_native.cpp, emit_fpu.cpp, emit_sse.cpp)
+  /// From here on the fpu_unit bits `units` are set in Frame::fpu_ready, until the interpreter executes an
+  /// instruction; nothing else may clear one.
+  void require_fpu(uint8_t units);
   bool emit_native(const ScannedInsn& x);
+  bool emit_fldcw(const ScannedInsn& x);
+  bool emit_fnstsw_ax();
+  bool emit_ldmxcsr(const ScannedInsn& x);
 
   FlagState wanted_entry(std::span<const ScannedInsn> insns) const;
   void emit_entry(FlagState wanted);
@@ -176,13 +183,15 @@ class Emitter {
   struct SlowFpu {
     Label start, back;
     uint16_t insn;
+    uint8_t unit;
   };
   struct SlowStep {
     Label start, after;
     uint16_t insn;
     FlagState flags_after = FlagState::kSaved;
     bool ends_block = false;
-    bool fpu_after = false;  ///< code behind the instruction relies on the FPU state being loaded
+    uint8_t fpu_after = 0;   ///< fpu_unit bits that have been tested
+    uint8_t fpu_needed = 0;  ///< those of them that code behind the instruction relies on
   };
   struct EdgeStub {
     Label start;
@@ -199,12 +208,13 @@ class Emitter {
   asmjit::Label group_fail_;
   uint16_t insn_ = 0;  ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
-  bool fpu_checked_ = false;
-  bool ended_ = false;  ///< the last instruction has emitted how the block ends
+  uint8_t fpu_checked_ = 0;  ///< fpu_unit bits that the block has tested
+  bool ended_ = false;       ///< the last instruction has emitted how the block ends
   uint32_t count_operand_ = 0;
   std::vector<SlowProbe> slow_probes_;
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;
+  size_t first_step_with_fpu_ = 0;  ///< of slow_steps_: those before it are behind it again without the units
   asmjit::Label second_page_changed_;
   std::vector<EdgeStub> edge_stubs_;
   std::vector<EdgeStub> side_exits_;  ///< taken in the middle of the block: the countdown is put right first

@@ -144,10 +144,18 @@ class Builder {
     return_to_host();
   }
 
-  /// Calls bool helper(Frame*, r10) on the C++ stack. `loads_fpu`: afterwards frame->fx goes into the units;
-  /// else the units are kept.
+  /// Calls bool helper(Frame*, r10) on the C++ stack; the units are kept, or, with `loads_fpu`, filled.
   const uint8_t* make_helper(uint64_t helper, bool loads_fpu) {
     const uint8_t* entry = here();
+    if (loads_fpu) {
+      // The units hold the guest's state already, and do not permit what is asked for.
+      Label load = a.newLabel();
+      a.xor_(x86::r11d, x86::r11d);
+      a.cmp(VIREO_FRAME(fpu_ready), 0);
+      a.je(load);
+      a.ret();
+      a.bind(load);
+    }
     // What the C++ ABI does not keep.
     constexpr x86::Gp kKept[] = {x86::rax, x86::rcx, x86::rdx, x86::rsi,
                                  x86::rdi, x86::r8,  x86::r9,  x86::r10};
@@ -171,33 +179,13 @@ class Builder {
     a.call(x86::r11);
     a.mov(x86::rsp, slot(std::size(kKept)));
     a.movzx(x86::r11d, x86::al);
-    Label failed = a.newLabel();
-    if (loads_fpu) {
-      a.test(x86::r11b, x86::r11b);
-      a.jz(failed);
-      a.fxrstor64(frame_field(offsetof(Frame, fx), 512));
-      a.mov(VIREO_FRAME(fpu_ready), 1);
-      a.bind(failed);
-    } else {
-      Label no_fpu = a.newLabel();
-      a.cmp(VIREO_FRAME(fpu_ready), 0);
-      a.je(no_fpu);
-      a.fxrstor64(frame_field(offsetof(Frame, fx), 512));
-      a.bind(no_fpu);
-    }
+    Label no_fpu = a.newLabel();
+    a.cmp(VIREO_FRAME(fpu_ready), 0);
+    a.je(no_fpu);
+    a.fxrstor64(frame_field(offsetof(Frame, fx), 512));
+    a.bind(no_fpu);
     for (size_t i = 0; i < std::size(kKept); ++i) a.mov(kKept[i], slot(i));
-    if (!loads_fpu) {
-      a.ret();
-      return entry;
-    }
-    Label leave = a.newLabel();
-    a.test(x86::r11b, x86::r11b);
-    a.jz(leave);
     a.ret();
-    a.bind(leave);
-    a.pop(host::kAddress);
-    a.mov(x86::r11d, static_cast<uint32_t>(ExitKind::kSite));
-    a.jmp(leave_);
     return entry;
   }
 

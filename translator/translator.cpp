@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/interp/mxcsr.h"
 #include "core/isa/cpuid.h"
 #include "translator/translator_impl.h"
 
@@ -67,7 +68,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       buffer(std::move(code)),
       frame(new (frame_memory) Frame),
       pair_stack(pairs),
-      environment{options, trampolines, c.model, asmjit::CpuInfo::host().features().x86().hasBMI2()},
+      environment{options, trampolines, c.model, asmjit::CpuInfo::host().features().x86().hasBMI2(),
+                  interp::mxcsr_mask(interp)},
       mode{} {
   frame->cpu = &cpu;
   frame->translator = this;
@@ -85,7 +87,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
       [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
-      [](Frame* f, uint64_t) { return static_cast<Impl*>(f->translator)->load_fpu(); },
+      [](Frame* f, uint64_t units) {
+        return static_cast<Impl*>(f->translator)->load_fpu(static_cast<uint8_t>(units));
+      },
       [](Frame* f, uint64_t insn) {
         return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
       },
@@ -349,10 +353,14 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   cpu.retired = retired_at_zero - frame->countdown;
 }
 
-const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) const {
+const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, SiteUse use) const {
   const auto offset = static_cast<uint32_t>(host - block.code);
-  const auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
-                                      [](const Site& s, uint32_t o) { return s.offset < o; });
+  auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
+                                [](const Site& s, uint32_t o) { return s.offset < o; });
+  const auto other_use = [&] {
+    return found != block.sites.end() && (found->kind == Site::Kind::kFpu) != (use == SiteUse::kFpu);
+  };
+  while (other_use()) ++found;
   CHECK(found != block.sites.end() && found->offset == offset);
   return *found;
 }
@@ -412,6 +420,11 @@ void Translator::Impl::handle_exit() {
       // TLB has not got yet.
       if (fails_too_often(*block, retired_at_zero - frame->countdown)) replace(*block)->plain = true;
       break;
+    case Site::Kind::kNoFpu:
+      ++stats.fpu_refusals;
+      leave_before(site.insn);
+      todo = Interp::Amount::kBlock;
+      break;
     case Site::Kind::kPollSaved:
     case Site::Kind::kPollEflags:
       ++stats.polls;
@@ -437,6 +450,7 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("bt_tlb_fills", t.stats.fills);
   visit("bt_tlb_fill_failures", t.stats.fill_failures);
   visit("bt_fpu_loads", t.stats.fpu_loads);
+  visit("bt_fpu_refusals", t.stats.fpu_refusals);
   t.blocks->visit_stats(visit);
   for (size_t i = 0; i < t.interpreted_by_mnemonic.size(); ++i) {
     if (t.interpreted_by_mnemonic[i] == 0) continue;

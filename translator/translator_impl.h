@@ -15,6 +15,9 @@
 
 namespace vireo::translator {
 
+/// The fpu_unit bits of which instructions may execute on the host without any check: none faults.
+uint8_t permitted_fpu_units(const CpuState& cpu);
+
 struct Translator::Impl {
   Impl(CpuContext& context, const Options& options, std::unique_ptr<CodeBuffer> buffer, void* frame_memory,
        void* pair_stack);
@@ -45,9 +48,12 @@ struct Translator::Impl {
   Block* replace(Block& block);
   void load_flags();
   void store_flags();
+  /// frame->fx to the CpuState; the units are the host's again.
   void store_fpu();
-  bool load_fpu();
-  const Site& site_at(const Block& block, const uint8_t* host) const;
+  /// The CpuState's to frame->fx, if the instructions of all these fpu_unit bits may execute.
+  bool load_fpu(uint8_t units);
+  enum class SiteUse : uint8_t { kExit, kFpu };
+  const Site& site_at(const Block& block, const uint8_t* host, SiteUse use = SiteUse::kExit) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
   /// What interpret() answers beside a host address to go on at (a block's entry, flags saved).
@@ -98,7 +104,7 @@ struct Translator::Impl {
   struct {
     uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0,
              adapted = 0, done = 0, cold_runs = 0, fills = 0, fill_failures = 0, fpu_loads = 0,
-             interpreted_blocks = 0;
+             fpu_refusals = 0, interpreted_blocks = 0;
   } stats;
   std::array<uint64_t, 4096> interpreted_by_mnemonic{};
 };

@@ -10,11 +10,9 @@
 namespace vireo::testing {
 namespace {
 
-constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm"};
+constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single"};
 
-std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, uint32_t hot_threshold) {
-  translator::Options options;
-  options.hot_threshold = hot_threshold;
+std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options) {
   options.code_cache_bytes = uint64_t{4} << 20;
   return translator::Translator::create(context, options).take();
 }
@@ -38,8 +36,9 @@ std::string engine_name_list() {
 std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& context) {
   CHECK(is_engine(name));
   if (name == "step") return std::make_unique<StepEngine>(context);
-  if (name == "bt") return make_translator(context, 0);
-  if (name == "bt-warm") return make_translator(context, 2);
+  if (name == "bt") return make_translator(context, {.hot_threshold = 0});
+  if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2});
+  if (name == "bt-single") return make_translator(context, {.hot_threshold = 0, .max_block_insns = 1});
   return std::make_unique<interp::Interp>(context);
 }
 
