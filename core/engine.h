@@ -12,6 +12,7 @@
 #include "core/guest_memory.h"
 #include "core/io_bus.h"
 #include "core/mmu.h"
+#include "core/time_ledger.h"
 
 namespace vireo {
 
@@ -60,6 +61,8 @@ struct CpuContext {
   std::function<void(bool level)> ferr;
   /// IA32_APIC_BASE was written.
   std::function<void(uint64_t value)> apic_base_changed;
+  /// Null when nobody asked for it.
+  TimeLedger* time = nullptr;
 
   /// The guest's TSC now: TSC ticks of guest time plus cpu.tsc_offset.
   uint64_t tsc() const;
@@ -85,7 +88,8 @@ class ExecutionEngine {
   /// Runs guest code until an Exit. Takes due interrupts first (also to leave HLT). All architectural state
   /// is in the CpuState on return, and may be changed by the caller between runs.
   virtual ExitReason run(const RunLimits& limits) = 0;
-  /// Counters for --stats: one call of `visit` each.
+  /// Counters for --stats: one call of `visit` each. The name is GROUP/COUNTER; those of a group come
+  /// together.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const = 0;
 };
 

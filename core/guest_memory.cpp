@@ -225,6 +225,7 @@ uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
     return value;
   }
   if (p.mmio != nullptr) {
+    const TimeScope scope(time_, TimeLedger::Component::kDevices);
     return p.mmio->read(p.mmio_offset + static_cast<uint32_t>(address.page_offset()), size) & all_ones(size);
   }
   guest_error(LogCategory::kIo, "read of {} bytes at {:#x}, where nothing is", size, address.value);
@@ -237,6 +238,7 @@ void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
   if (p.write != nullptr) {
     write(address, {reinterpret_cast<const uint8_t*>(&value), size});
   } else if (p.mmio != nullptr) {
+    const TimeScope scope(time_, TimeLedger::Component::kDevices);
     p.mmio->write(p.mmio_offset + static_cast<uint32_t>(address.page_offset()), size, value);
   } else {
     guest_error(LogCategory::kIo, "write of {} bytes at {:#x}, where {} is", size, address.value,

@@ -11,6 +11,7 @@
 
 #include "core/device.h"
 #include "core/result.h"
+#include "core/time_ledger.h"
 #include "core/types.h"
 
 namespace vireo {
@@ -108,6 +109,8 @@ class GuestMemory {
   /// CPU accesses to a page whose Page::read/write is null. `size` 1, 2, 4 or 8, within one page.
   uint64_t read_mmio(Gpa address, unsigned size) const;
   void write_mmio(Gpa address, unsigned size, uint64_t value);
+  /// Where these are charged to the devices; null: nowhere.
+  void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
 
   // --- code marks
   // ---------------------------------------------------------------------------------------------
@@ -148,6 +151,7 @@ class GuestMemory {
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::vector<MemoryListener*> listeners_;
+  TimeLedger* time_ = nullptr;
 };
 
 }  // namespace vireo

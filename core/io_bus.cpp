@@ -39,6 +39,7 @@ uint32_t IoBus::read(uint16_t port, unsigned size) {
   const uint32_t all_ones = size == 4 ? ~0u : (1u << (8 * size)) - 1;
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {
+    const TimeScope scope(time_, TimeLedger::Component::kDevices);
     const uint32_t value =
         static_cast<uint32_t>(mapping.region->read(static_cast<uint32_t>(port - mapping.base), size)) &
         all_ones;
@@ -57,6 +58,7 @@ void IoBus::write(uint16_t port, unsigned size, uint32_t value) {
   if (size < 4) value &= (1u << (8 * size)) - 1;
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {
+    const TimeScope scope(time_, TimeLedger::Component::kDevices);
     mapping.region->write(static_cast<uint32_t>(port - mapping.base), size, value);
     return;
   }

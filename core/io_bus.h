@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/time_ledger.h"
 
 namespace vireo {
 
@@ -29,6 +30,9 @@ class IoBus {
   uint32_t read(uint16_t port, unsigned size);
   void write(uint16_t port, unsigned size, uint32_t value);
 
+  /// Where accesses are charged to the devices; null: nowhere.
+  void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
+
  private:
   struct Mapping {
     uint16_t base = 0;
@@ -39,6 +43,7 @@ class IoBus {
 
   std::vector<uint16_t> mapping_of_port_;  ///< index into mappings_; 0: none
   std::vector<Mapping> mappings_;
+  TimeLedger* time_ = nullptr;
 };
 
 }  // namespace vireo

@@ -78,7 +78,7 @@ class Mmu {
   /// as the SDM says for that change.
   virtual void control_registers_changed() = 0;
 
-  /// Counters for --stats.
+  /// Counters for --stats, as ExecutionEngine's.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {
     static_cast<void>(visit);
   }

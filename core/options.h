@@ -37,7 +37,8 @@ struct MachineConfig {
   std::optional<int64_t> rtc_start;
   /// With the virtual clock: retired instructions per microsecond of guest time.
   unsigned virtual_mips = 100;
-  bool debug_exit = false;  ///< port 0xf4 ends the run
+  bool debug_exit = false;    ///< port 0xf4 ends the run
+  bool measure_time = false;  ///< the counters say where the host's time goes
 };
 
 /// A kernel to start without a boot loader.

@@ -1,13 +1,17 @@
 #include "frontend-headless/report.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <string_view>
+#include <utility>
 
 namespace vireo {
 
@@ -41,6 +45,53 @@ void visit_report_files(const RunOptions& o, Visit visit) {
   visit_file_line("--serial", o.serial, visit);
   visit_file_line("--serial2", o.serial2, visit);
   visit_file_line("--debug-console", o.debug_console, visit);
+}
+
+std::pair<std::string_view, std::string_view> split_name(std::string_view name) {
+  const size_t slash = name.find('/');
+  return {name.substr(0, slash), name.substr(slash + 1)};
+}
+
+/// The machine's counters and the process's.
+void visit_counters(Machine& machine, const std::function<void(std::string_view, uint64_t)>& visit) {
+  machine.visit_stats(visit);
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto ms = [](const timeval& t) {
+    return static_cast<uint64_t>(t.tv_sec) * 1000 + static_cast<uint64_t>(t.tv_usec) / 1000;
+  };
+  visit("process/user ms", ms(usage.ru_utime));
+  visit("process/system ms", ms(usage.ru_stime));
+  visit("process/most resident KiB", static_cast<uint64_t>(usage.ru_maxrss));
+}
+
+Result<void> write_stats(const RunOptions& o, Machine& machine, double seconds) {
+  const double mips = seconds > 0 ? static_cast<double>(machine.cpu().retired) / seconds / 1e6 : 0;
+  const double guest_seconds = static_cast<double>(machine.now()) / 1e9;
+  if (!o.stats_file().empty()) {
+    nlohmann::json json = {{"engine", machine.engine_name()},
+                           {"retired_instructions", machine.cpu().retired},
+                           {"host_seconds", seconds},
+                           {"guest_seconds", guest_seconds},
+                           {"guest_mips", mips}};
+    visit_counters(machine, [&](std::string_view name, uint64_t value) {
+      const auto [group, counter] = split_name(name);
+      json["counters"][std::string(group)][std::string(counter)] = value;
+    });
+    return write_text(o.stats_file(), "--stats", json.dump(2) + "\n");
+  }
+  std::string text = fmt::format("{:<42} {:>16}\n{:<42} {:>16.3f}\n{:<42} {:>16.3f}\n{:<42} {:>16.1f}\n",
+                                 "retired instructions", machine.cpu().retired, "host seconds", seconds,
+                                 "guest seconds", guest_seconds, "guest MIPS", mips);
+  std::string last_group;
+  visit_counters(machine, [&](std::string_view name, uint64_t value) {
+    const auto [group, counter] = split_name(name);
+    if (group != last_group) text += fmt::format("{}\n", group);
+    last_group = group;
+    text += fmt::format("  {:<40} {:>16}\n", counter, value);
+  });
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  return {};
 }
 
 }  // namespace
@@ -91,27 +142,7 @@ Result<void> write_reports(const RunOptions& o, Machine& machine, std::chrono::d
     keep_first(write_text(o.final_state, "--final-state", json.dump(2) + "\n"));
   }
   if (!o.stats.empty()) {
-    const double seconds = elapsed.count();
-    const double mips = seconds > 0 ? static_cast<double>(machine.cpu().retired) / seconds / 1e6 : 0;
-    if (o.stats_file().empty()) {
-      std::string text =
-          fmt::format("{:<32} {:>16}\n{:<32} {:>16.3f}\n{:<32} {:>16.3f}\n{:<32} {:>16.1f}\n",
-                      "retired instructions", machine.cpu().retired, "host seconds", seconds, "guest seconds",
-                      static_cast<double>(machine.now()) / 1e9, "guest MIPS", mips);
-      machine.visit_stats([&](std::string_view name, uint64_t value) {
-        text += fmt::format("{:<32} {:>16}\n", name, value);
-      });
-      std::fwrite(text.data(), 1, text.size(), stderr);
-    } else {
-      nlohmann::json json = {{"engine", machine.engine_name()},
-                             {"retired_instructions", machine.cpu().retired},
-                             {"host_seconds", seconds},
-                             {"guest_seconds", static_cast<double>(machine.now()) / 1e9},
-                             {"guest_mips", mips}};
-      machine.visit_stats(
-          [&](std::string_view name, uint64_t value) { json["counters"][std::string(name)] = value; });
-      keep_first(write_text(o.stats_file(), "--stats", json.dump(2) + "\n"));
-    }
+    keep_first(write_stats(o, machine, elapsed.count()));
   }
   return result;
 }

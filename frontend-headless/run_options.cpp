@@ -202,6 +202,7 @@ Result<void> complete(RunOptions& o) {
                                o.machine.boot, letter)};
     }
   }
+  o.machine.measure_time = !o.stats.empty();
   o.machine.clock = o.clock == "virtual" ? ClockKind::kVirtual : ClockKind::kRealtime;
   if (!o.rtc.empty()) {
     Result<int64_t> start = parse_rtc(o.rtc);

@@ -158,13 +158,13 @@ void SoftMmu::on_layout_changed() {
 }
 
 void SoftMmu::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
-  visit("tlb_entries", tlb_.size());
-  visit("tlb_fills", fills_);
-  visit("tlb_walks", walks_);
-  visit("tlb_faults", faults_);
-  visit("tlb_flushes", flushes_);
-  visit("tlb_overflows", overflows_);
-  visit("tlb_invalidations", invalidations_);
+  visit("tlb/entries", tlb_.size());
+  visit("tlb/fills", fills_);
+  visit("tlb/walks", walks_);
+  visit("tlb/faults", faults_);
+  visit("tlb/flushes", flushes_);
+  visit("tlb/overflows", overflows_);
+  visit("tlb/invalidations", invalidations_);
 }
 
 }  // namespace vireo

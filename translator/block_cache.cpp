@@ -201,13 +201,17 @@ void BlockCache::collect() {
 }
 
 void BlockCache::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
-  visit("bt_blocks_translated", translated_);
-  visit("bt_blocks_invalidated", invalidated_);
-  visit("bt_blocks_evicted", evicted_);
-  visit("bt_blocks_cold", cold_);
-  visit("bt_links", links_);
-  visit("bt_guest_bytes", guest_bytes_);
-  visit("bt_host_bytes", host_bytes_);
+  uint64_t in_use = 0;
+  for (const Region& region : regions_) in_use += region.used;
+  visit("blocks/translated", translated_);
+  visit("blocks/invalidated", invalidated_);
+  visit("blocks/evicted", evicted_);
+  visit("blocks/not translated (yet)", cold_);
+  visit("blocks/jumps linked", links_);
+  visit("blocks/guest bytes", guest_bytes_);
+  visit("blocks/host bytes", host_bytes_);
+  visit("blocks/host bytes per 100 guest bytes", guest_bytes_ == 0 ? 0 : host_bytes_ * 100 / guest_bytes_);
+  visit("blocks/code cache bytes in use", in_use);
 }
 
 }  // namespace vireo::translator

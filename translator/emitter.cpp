@@ -185,8 +185,8 @@ void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   const ScannedInsn& x = insns_[index];
   isa::Insn insn = x.insn;
   const interp::Handler handler = interp::bind_handler(insn, environment_.model);
-  block_->interpreted.push_back(std::make_unique<InterpretedInsn>(
-      InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0}));
+  block_->interpreted.push_back(
+      std::make_unique<InterpretedInsn>(InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0}));
   a.mov(x86::r10, reinterpret_cast<uint64_t>(block_->interpreted.back().get()));
   call_to(environment_.trampolines.interpret);
 }

@@ -73,6 +73,7 @@ void Translator::Impl::scan(Block& block) {
 }
 
 void Translator::Impl::translate(Block& block) {
+  const TimeScope scope(context.time, TimeLedger::Component::kTranslating);
   scan(block);
   if (scanned.empty()) {
     block.state = Block::State::kInterpret;

@@ -70,7 +70,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       pair_stack(pairs),
       environment{options, trampolines, c.model, asmjit::CpuInfo::host().features().x86().hasBMI2(),
                   interp::mxcsr_mask(interp)},
-      mode{} {
+      mode{},
+      first_retired(c.cpu.retired) {
   frame->cpu = &cpu;
   frame->translator = this;
   interp.mirror_segment_views(&frame->views);
@@ -118,6 +119,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   Impl& t = *static_cast<Impl*>(frame->translator);
   Mmu& mmu = t.context.mmu;
   const Privilege privilege = t.interp.privilege();
+  const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
   const uint64_t generation = mmu.exec_generation(privilege);
   if (!mmu.fill({linear}, access, privilege) && mmu.exec_generation(privilege) == generation) {
@@ -125,18 +127,20 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
     const uint64_t page = linear / kPageSize;
     if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
   }
-  ++t.stats.fill_failures;
+  ++t.stats.failed_fills;
   return false;
 }
 
 uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
-  ++interpreted_by_mnemonic[static_cast<size_t>(insn.insn.mnemonic) % interpreted_by_mnemonic.size()];
+  const TimeScope scope(context.time, TimeLedger::Component::kInterpreter);
+  ++(insn.slow_path ? stats.missed : stats.no_emitter)[static_cast<size_t>(insn.insn.mnemonic)];
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   cpu.rip = insn.rip;
   const uint64_t retired = retired_at_zero - frame->countdown - insn.remaining;
   cpu.retired = retired;
   const uint64_t epoch = blocks->epoch();
+  done_as = Leaving::kEvent;
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   if (result == Interp::PlainResult::kStop) return kLeave;
   // It went through, so this was MMIO, a page with code or an access across pages.
@@ -157,6 +161,9 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
     load_flags();
     return kGoOn;
   }
+  done_as = blocks->epoch() != epoch                                      ? Leaving::kCodeChanged
+            : mode.mode != before || frame->context_tag != context_before ? Leaving::kModeChanged
+                                                                          : Leaving::kIndirect;
   const Block* next = find_in_jump_cache();
   if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
   frame->countdown = retired_at_zero - cpu.retired;
@@ -262,14 +269,28 @@ Block* Translator::Impl::find_block() {
   return blocks->find_or_add(physical, static_cast<uint32_t>(rip), mode.mode);
 }
 
-ExitReason Translator::Impl::run(const RunLimits& limits) {
-  interp.begin_run();
-  const FaultScope scope(fault_range);
-  todo = Interp::Amount::kNothing;
+void Translator::Impl::leave_to_interpreter(Interp::Amount amount, uint64_t& counter) {
+  todo = amount;
+  interpreted_as = &counter;
   link_from = nullptr;
+}
+
+std::optional<ExitReason> Translator::Impl::advance(uint64_t retired_limit) {
+  const TimeScope scope(context.time, TimeLedger::Component::kInterpreter);
+  const uint64_t before = cpu.retired;
+  const auto exit = interp.advance(retired_limit, todo);
+  *interpreted_as += cpu.retired - before;
+  todo = Interp::Amount::kNothing;
+  return exit;
+}
+
+ExitReason Translator::Impl::run(const RunLimits& limits) {
+  const TimeScope scope(context.time, TimeLedger::Component::kDispatch);
+  interp.begin_run();
+  const FaultScope fault_scope(fault_range);
+  leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
   for (;;) {
-    if (const auto exit = interp.advance(limits.retired, todo)) return *exit;
-    todo = Interp::Amount::kNothing;
+    if (const auto exit = advance(limits.retired)) return *exit;
     blocks->collect();
     if (interp.mode_epoch() != seen_epoch) {
       refresh_mode();
@@ -283,25 +304,20 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     }
     block = find_block();
     if (block == nullptr) {
-      todo = Interp::Amount::kInstruction;
-      link_from = nullptr;
+      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
       continue;
     }
     if (block->state == Block::State::kCold) {
       if (block->hits++ < options.hot_threshold) {
-        ++stats.cold_runs;
-        todo = Interp::Amount::kBlock;
-        link_from = nullptr;
+        leave_to_interpreter(Interp::Amount::kBlock, stats.cold);
         continue;
       }
       translate(*block);
     }
     if (block->state == Block::State::kInterpret) {
-      ++stats.interpreted_blocks;
       // Its bytes may have changed since.
       if (++block->hits == kLooksAtInterpreted) block->state = Block::State::kCold;
-      todo = Interp::Amount::kInstruction;
-      link_from = nullptr;
+      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
       continue;
     }
     const uint32_t exec_frame =
@@ -318,7 +334,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
     jump_blocks[slot] = block;
     if (limits.retired - cpu.retired < block->insn_count) {
-      todo = Interp::Amount::kBlock;
+      leave_to_interpreter(Interp::Amount::kBlock, stats.near_limit);
       continue;
     }
     execute(*block, limits.retired);
@@ -342,9 +358,12 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   retired_at_zero = cpu.retired + frame->countdown;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));
   load_flags();
-  reinterpret_cast<void (*)(Frame*)>(trampolines.enter)(frame);
+  {
+    const TimeScope scope(context.time, TimeLedger::Component::kTranslatedCode);
+    reinterpret_cast<void (*)(Frame*)>(trampolines.enter)(frame);
+  }
   if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kDone) {
-    ++stats.done;
+    count_exit(done_as);
     return;
   }
   store_flags();
@@ -386,8 +405,8 @@ Block* Translator::Impl::replace(Block& block) {
 
 void Translator::Impl::handle_exit() {
   if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kIndirect) {
-    ++stats.indirect_misses;
     cpu.rip = frame->exit_address & 0xffffffff;
+    count_exit(Leaving::kIndirect);
     return;
   }
   const auto* host = reinterpret_cast<const uint8_t*>(frame->exit_address);
@@ -401,62 +420,48 @@ void Translator::Impl::handle_exit() {
   };
   switch (site.kind) {
     case Site::Kind::kLink:
-      ++stats.links;
       cpu.rip = block->exits[site.insn].target_rip;
       link_from = block;
       link_exit = site.insn;
+      count_exit(Leaving::kLink);
       break;
     case Site::Kind::kStep:
     case Site::Kind::kFault:
-      ++stats.steps;
       leave_before(site.insn);
-      todo = Interp::Amount::kInstruction;
+      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      count_exit(site.kind == Site::Kind::kFault ? Leaving::kHostFault : Leaving::kStep);
       break;
     case Site::Kind::kGroup:
-      ++stats.group_failures;
       leave_before(site.insn);
-      todo = Interp::Amount::kBlock;
+      leave_to_interpreter(Interp::Amount::kBlock, stats.alone);
+      count_exit(Leaving::kGroup);
       // Often: its stack frame straddles two pages, or shares one with code. Now and then: a page that the
       // TLB has not got yet.
       if (fails_too_often(*block, retired_at_zero - frame->countdown)) replace(*block)->plain = true;
       break;
     case Site::Kind::kNoFpu:
-      ++stats.fpu_refusals;
       leave_before(site.insn);
-      todo = Interp::Amount::kBlock;
+      leave_to_interpreter(Interp::Amount::kBlock, stats.alone);
+      count_exit(Leaving::kNoFpu);
       break;
     case Site::Kind::kPollSaved:
     case Site::Kind::kPollEflags:
-      ++stats.polls;
       leave_before(0);
+      count_exit(Leaving::kCountdown);
       break;
     case Site::Kind::kFpu:
       CHECK(false && "no exit");
   }
 }
 
+void Translator::Impl::count_exit(Leaving why) {
+  ++stats.leaves[static_cast<size_t>(why)];
+}
+
 void Translator::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   const Impl& t = *impl_;
-  visit("bt_entries", t.stats.entries);
-  visit("bt_exits_link", t.stats.links);
-  visit("bt_exits_indirect", t.stats.indirect_misses);
-  visit("bt_exits_poll", t.stats.polls);
-  visit("bt_exits_step", t.stats.steps);
-  visit("bt_exits_group", t.stats.group_failures);
-  visit("bt_blocks_adapted", t.stats.adapted);
-  visit("bt_exits_done", t.stats.done);
-  visit("bt_interpreted_alone", t.stats.interpreted_blocks);
-  visit("bt_cold_runs", t.stats.cold_runs);
-  visit("bt_tlb_fills", t.stats.fills);
-  visit("bt_tlb_fill_failures", t.stats.fill_failures);
-  visit("bt_fpu_loads", t.stats.fpu_loads);
-  visit("bt_fpu_refusals", t.stats.fpu_refusals);
+  t.stats.visit(t.cpu.retired - t.first_retired, visit);
   t.blocks->visit_stats(visit);
-  for (size_t i = 0; i < t.interpreted_by_mnemonic.size(); ++i) {
-    if (t.interpreted_by_mnemonic[i] == 0) continue;
-    visit(fmt::format("bt_interpreted {}", isa::mnemonic_name(static_cast<isa::Mnemonic>(i))),
-          t.interpreted_by_mnemonic[i]);
-  }
   t.interp.visit_stats(visit);
 }
 

@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/isa/mnemonic.h"
 #include "translator/block_cache.h"
+#include "translator/counters.h"
 #include "translator/emitter.h"
 #include "translator/host_fault.h"
 #include "translator/translator.h"
@@ -46,6 +46,10 @@ struct Translator::Impl {
   void handle_exit();
   static bool fails_too_often(Block& block, uint64_t retired);
   Block* replace(Block& block);
+  void count_exit(Leaving why);
+  std::optional<ExitReason> advance(uint64_t retired_limit);
+  /// What the next advance() has to execute, and as what it is counted.
+  void leave_to_interpreter(interp::Interp::Amount amount, uint64_t& counter);
   void load_flags();
   void store_flags();
   /// frame->fx to the CpuState; the units are the host's again.
@@ -101,12 +105,11 @@ struct Translator::Impl {
   unsigned link_exit = 0;
   bool fill_jump_cache = false;
 
-  struct {
-    uint64_t entries = 0, links = 0, indirect_misses = 0, polls = 0, steps = 0, group_failures = 0,
-             adapted = 0, done = 0, cold_runs = 0, fills = 0, fill_failures = 0, fpu_loads = 0,
-             fpu_refusals = 0, interpreted_blocks = 0;
-  } stats;
-  std::array<uint64_t, 4096> interpreted_by_mnemonic{};
+  Counters stats;
+  uint64_t first_retired;  ///< cpu.retired at the start
+  /// Of stats: who pays for the instructions of the next advance().
+  uint64_t* interpreted_as = nullptr;
+  Leaving done_as{};  ///< for ExitKind::kDone
 };
 
 }  // namespace vireo::translator

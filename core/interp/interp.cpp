@@ -44,6 +44,7 @@ void Interp::begin_run() {
 }
 
 ExitReason Interp::run(const RunLimits& limits) {
+  const TimeScope scope(context.time, TimeLedger::Component::kInterpreter);
   begin_run();
   return *advance(limits.retired, Amount::kUnlimited);
 }
@@ -279,14 +280,14 @@ void Interp::Impl::deliver_event(Event event, Fault fault) {
 }
 
 void Interp::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
-  visit("interp_blocks_built", impl_->cache.blocks_built());
-  visit("interp_blocks_dropped", impl_->cache.blocks_dropped());
-  visit("interp_cache_flushes", impl_->cache.flushes());
-  visit("interp_blocks_entered", impl_->blocks_entered);
-  visit("interp_slow_lookups", impl_->slow_lookups);
-  visit("interp_careful_steps", impl_->careful_steps);
-  visit("interp_interrupts", impl_->interrupts_delivered);
-  visit("interp_exceptions", impl_->exceptions_delivered);
+  visit("interpreter/blocks built", impl_->cache.blocks_built());
+  visit("interpreter/blocks dropped", impl_->cache.blocks_dropped());
+  visit("interpreter/cache flushes", impl_->cache.flushes());
+  visit("interpreter/blocks entered", impl_->blocks_entered);
+  visit("interpreter/slow lookups", impl_->slow_lookups);
+  visit("interpreter/careful steps", impl_->careful_steps);
+  visit("interpreter/interrupts delivered", impl_->interrupts_delivered);
+  visit("interpreter/exceptions delivered", impl_->exceptions_delivered);
   mmu.visit_stats(visit);
 }
 

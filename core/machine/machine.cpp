@@ -35,6 +35,9 @@ class Machine::Impl {
         clock_(make_clock(config, cpu_)),
         scheduler_(*clock_),
         mmu_(cpu_, *memory_, model_.physical_bits) {
+    if (config.measure_time) time_ = std::make_unique<TimeLedger>();
+    ports_.set_time_ledger(time_.get());
+    memory_->set_time_ledger(time_.get());
     scheduler_.set_earlier_deadline_hook([this] { attention_.request(Attention::kExit); });
   }
 
@@ -70,6 +73,7 @@ class Machine::Impl {
         .model = model_,
         .ferr = [this](bool level) { board_->set_ferr(level); },
         .apic_base_changed = [this](uint64_t value) { board_->set_apic_base(value); },
+        .time = time_.get(),
     });
     auto engine = choice_.make(*context_, config);
     if (!engine) return engine.error();
@@ -81,10 +85,15 @@ class Machine::Impl {
   MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait) {
     if (stop_ == MachineStop::kResetAsked) reset();
     stop_.reset();
+    const TimeScope run_scope(time_.get(), TimeLedger::Component::kDispatch);
     for (;;) {
-      scheduler_.run_due();
+      {
+        const TimeScope scope(time_.get(), TimeLedger::Component::kDevices);
+        scheduler_.run_due();
+      }
       if (clock_->now() >= next_poll_) {
         next_poll_ = clock_->now() + kPollInterval;
+        const TimeScope scope(time_.get(), TimeLedger::Component::kFrontEnd);
         if (!poll()) return MachineStop::kAsked;
       }
       if (stop_) return *stop_;
@@ -113,9 +122,12 @@ class Machine::Impl {
   }
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
-    visit("engine runs", engine_runs_);
-    visit("halts", halts_);
+    visit("machine/engine runs", engine_runs_);
+    visit("machine/halts", halts_);
     engine_->visit_stats(visit);
+    if (time_ == nullptr) return;
+    time_->visit(
+        [&](std::string_view name, uint64_t us) { visit(fmt::format("host time, us/{}", name), us); });
   }
 
   std::vector<uint8_t> save_state() {
@@ -223,6 +235,7 @@ class Machine::Impl {
     const VirtualNs until = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
     if (clock_->skip_to(until)) return;
     const VirtualNs at_most = until - clock_->now();
+    const TimeScope scope(time_.get(), TimeLedger::Component::kIdle);
     if (at_most > 0) wait(at_most);
   }
 
@@ -236,6 +249,7 @@ class Machine::Impl {
   std::unique_ptr<MachineClock> clock_;
   Scheduler scheduler_;
   Attention attention_;
+  std::unique_ptr<TimeLedger> time_;
   IoBus ports_;
   SoftMmu mmu_;
   std::unique_ptr<PcBoard> board_;

@@ -52,6 +52,7 @@ class Machine {
   uint8_t debug_exit_value() const;
   /// Why this engine runs, for `vireo info` and the start-up line.
   const std::string& engine_reason() const;
+  /// Names are GROUP/COUNTER; those of a group come together.
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const;
 
   /// Hex SHA-256 over CpuState, guest RAM and device state.

@@ -259,7 +259,7 @@ TEST_F(SoftMmuTest, InvlpgSparesTheNeighboursOfALargePage) {
   EXPECT_TRUE(readable(0x1000));
   EXPECT_FALSE(readable(0x400000));
   EXPECT_FALSE(readable(0x401000, Privilege::kUser));
-  EXPECT_EQ(counter("tlb_entries"), 1u);
+  EXPECT_EQ(counter("tlb/entries"), 1u);
 }
 
 TEST_F(SoftMmuTest, InvlpgInATwoMiBPageSparesTheOtherHalf) {
@@ -374,9 +374,9 @@ TEST_F(SoftMmuTest, LinearAddressesFrom4GiBGoTheSlowWay) {
 
   ASSERT_EQ(system(kHigh + kGiB, Access::kRead), -1);
   ASSERT_EQ(system(kHigh + kGiB + 0x7ff000, Access::kRead), -1);
-  EXPECT_EQ(counter("tlb_entries"), 2u);
+  EXPECT_EQ(counter("tlb/entries"), 2u);
   mmu->invalidate_page({kHigh + kGiB + 0x123000});
-  EXPECT_EQ(counter("tlb_entries"), 0u);
+  EXPECT_EQ(counter("tlb/entries"), 0u);
 }
 
 TEST_F(SoftMmuTest, TheBoundFlushesEverythingGlobalPagesToo) {
@@ -385,11 +385,11 @@ TEST_F(SoftMmuTest, TheBoundFlushesEverythingGlobalPagesToo) {
   for (unsigned i = 1; i < 1024; ++i) set(kDirectory, i, 0x400000 | kPs | kP | kW | (i == 1 ? kG : 0));
   constexpr uint64_t kBound = 64 * 1024;
   for (uint64_t i = 0; i < kBound; ++i) ASSERT_EQ(system(0x400000 + i * kPageSize, Access::kRead), -1);
-  EXPECT_EQ(counter("tlb_entries"), kBound);
+  EXPECT_EQ(counter("tlb/entries"), kBound);
   EXPECT_TRUE(readable(0x400000));
   EXPECT_EQ(system(0x400000, Access::kWrite), -1) << "replaces the clean translation";
-  EXPECT_EQ(counter("tlb_overflows"), 1u) << "whether it is there already does not matter";
-  EXPECT_EQ(counter("tlb_entries"), 1u);
+  EXPECT_EQ(counter("tlb/overflows"), 1u) << "whether it is there already does not matter";
+  EXPECT_EQ(counter("tlb/entries"), 1u);
   EXPECT_TRUE(readable(0x400000));
   EXPECT_FALSE(readable(0x401000));
   EXPECT_EQ(system(0x401000, Access::kRead), -1);
@@ -412,10 +412,10 @@ TEST_F(SoftMmuTest, ManyFillsAndFlushesKeepTheTablesTrue) {
       EXPECT_EQ(mmu->tables(Privilege::kSupervisor).exec_frame[i], kept ? 0x400 + i % 64 + 1 : 0) << i;
       left += kept;
     }
-    EXPECT_EQ(counter("tlb_entries"), left);
+    EXPECT_EQ(counter("tlb/entries"), left);
   }
   mmu->flush(true);
-  EXPECT_EQ(counter("tlb_entries"), 0u);
+  EXPECT_EQ(counter("tlb/entries"), 0u);
 }
 
 TEST_F(SoftMmuTest, MmioIsSplitIntoPowersOfTwo) {
