@@ -127,12 +127,15 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   emit_one_page_check(edi);
   if (copies) emit_one_page_check(esi);
   // Pages as a whole are probed: no element crosses one.
+  if (copies) {
+    // The source first: if it faults, the destination has not been accessed.
+    emit_probe(esi, 1, false);
+    a.mov(x86::r12, host::kDelta);
+  }
   emit_probe(edi, 1, true);
   if (copies) {
-    a.mov(x86::r12, host::kDelta);
-    emit_probe(esi, 1, false);
-    a.add(x86::rsi, host::kDelta);
-    a.add(x86::rdi, x86::r12);
+    a.add(x86::rsi, x86::r12);
+    a.add(x86::rdi, host::kDelta);
   } else {
     a.mov(x86::r12, host::kFlags);
     a.mov(x86::eax, x86::r8d);
@@ -142,8 +145,8 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   a.db(0xf3);
   a.db(static_cast<uint8_t>((copies ? 0xa4 : 0xaa) | (bytes == 1 ? 0 : 1)));
   if (copies) {
-    a.sub(x86::rsi, host::kDelta);
-    a.sub(x86::rdi, x86::r12);
+    a.sub(x86::rsi, x86::r12);
+    a.sub(x86::rdi, host::kDelta);
     a.mov(x86::esi, x86::esi);
   } else {
     a.sub(x86::rdi, host::kDelta);
