@@ -48,7 +48,7 @@ class Guest:
             shutil.copyfile(self.images.path(match.group(2)), copy)
         return str(copy)
 
-    def run_once(self, pattern):
+    def run_once(self, pattern, more_options=()):
         """Runs the guest; returns what it showed."""
         row = self.row
         seconds = row.get("seconds", DEFAULT_SECONDS)
@@ -57,6 +57,7 @@ class Guest:
                    "--screen-text", str(screen)] + [self.expand(word) for word in row["options"]]
         if "until" in row:
             command += ["--until-text", row["until"]]
+        command += more_options
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         shown = result.stdout.decode(errors="replace").replace("\r", "")
         shown += "\n--- text screen\n" + (screen.read_text() if screen.exists() else "(none)")
