@@ -84,6 +84,14 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
   SlowProbe slow{
       a.newLabel(), Label(), a.newLabel(), Label(), step_label(), linear, static_cast<uint8_t>(bytes), write};
   a.bind(slow.retry);
+  // MOVUPS and its like are hardly ever aligned; narrower operands mostly are.
+  const bool expect_unaligned = bytes == 16 && !aligned;
+  if (expect_unaligned) {
+    a.lea(x86::r11d, x86::ptr(linear.r64(), 15));
+    a.xor_(x86::r11d, linear);
+    a.test(x86::r11d, ~static_cast<int32_t>(kPageMask));
+    a.jnz(step_label());
+  }
   if (environment_.bmi2) {
     a.shrx(x86::r11d, linear, host::kTlb.r32());
   } else {
@@ -93,7 +101,7 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
   a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
   a.test(host::kDelta, host::kDelta);
   a.jz(slow.miss);
-  if (bytes > 1) {
+  if (bytes > 1 && !expect_unaligned) {
     if (!aligned) {
       slow.unaligned = a.newLabel();
       slow.back = a.newLabel();

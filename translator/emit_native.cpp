@@ -66,7 +66,11 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   const uint8_t units = units_of(x.insn, row);
   require_fpu(units);
   HostForm form;
-  if (use.memory) {
+  if (in_group() && is_stack_operand(x.insn, use)) {
+    form.memory_base = static_cast<uint8_t>(x86::r9.id());
+    form.memory_index = static_cast<uint8_t>(host::kValue.id());
+    form.memory_disp = static_cast<int32_t>(x.insn.disp);
+  } else if (use.memory) {
     const bool aligned =
         (units & fpu_unit::kSse) && use.memory_bytes == 16 && !row.has(isa::attribute::kUnaligned);
     const Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);

@@ -69,7 +69,12 @@ StackUse use_of(const ScannedInsn& x) {
     default:
       break;
   }
-  if (x.row->insn_class != isa::InsnClass::Passthrough) return s;
+  const bool fpu = x.row->support == isa::Support::kNative &&
+                   (x.row->insn_class == isa::InsnClass::Fpu || x.row->insn_class == isa::InsnClass::Mmx ||
+                    x.row->insn_class == isa::InsnClass::Sse);
+  if (x.row->insn_class != isa::InsnClass::Passthrough && !fpu) return s;
+  // Such an operand may have to be aligned, which its own probe looks at.
+  if (fpu && use.memory_bytes >= 16 && is_stack_operand(insn, use)) return s;
   if (x.row->has(isa::attribute::kBitString) && use.memory)
     return s;  // uses the register that holds the delta
   // ESP as a register operand: fine where it is only read.

@@ -126,6 +126,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
+    t.fill_denied = true;
   }
   ++t.stats.failed_fills;
   return false;
@@ -141,10 +142,11 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   cpu.retired = retired;
   const uint64_t epoch = blocks->epoch();
   done_as = Leaving::kEvent;
+  const bool denied = std::exchange(fill_denied, false);
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   if (result == Interp::PlainResult::kStop) return kLeave;
-  // It went through, so this was MMIO, a page with code or an access across pages.
-  if (insn.slow_path && result == Interp::PlainResult::kNext && blocks->epoch() == epoch) {
+  // Not an access across pages, of which a loop has many and more that are not.
+  if (denied && insn.slow_path && result == Interp::PlainResult::kNext && blocks->epoch() == epoch) {
     Block& block = *insn.block;
     if (fails_too_often(block, retired)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
   }

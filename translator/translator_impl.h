@@ -103,7 +103,8 @@ struct Translator::Impl {
   /// The exit that the block at the new CS:RIP is to be linked to.
   Block* link_from = nullptr;
   unsigned link_exit = 0;
-  bool fill_jump_cache = false;
+  /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
+  bool fill_denied = false;
 
   Counters stats;
   uint64_t first_retired;  ///< cpu.retired at the start
