@@ -34,10 +34,10 @@ bool Emitter::emit_fldcw(const ScannedInsn& x) {
   require_fpu(fpu_unit::kX87);
   const Gp linear = emit_operand(x.insn, 2, false);
   // What is checked is what is loaded, whatever devices write meanwhile.
-  a.movzx(x86::r12d, x86::word_ptr(linear.r64(), host::kDelta));
-  a.mov(VIREO_FRAME(fpu_scratch), x86::r12d);
-  a.not_(x86::r12d);
-  a.test(x86::r12d, interp::fsw::kExceptions);
+  a.movzx(x86::r11d, x86::word_ptr(linear.r64(), host::kDelta));
+  a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);
+  a.not_(x86::r11d);
+  a.test(x86::r11d, interp::fsw::kExceptions);
   a.jnz(step_label());
   a.fldcw(frame_field(offsetof(Frame, fpu_scratch), 2));
   return true;

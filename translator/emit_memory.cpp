@@ -92,6 +92,10 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
     a.test(x86::r11d, ~static_cast<int32_t>(kPageMask));
     a.jnz(step_label());
   }
+  if (aligned && bytes > 1) {  // #GP comes before the page tables are looked at
+    a.test(linear.r8(), bytes - 1);
+    a.jnz(step_label());
+  }
   if (environment_.bmi2) {
     a.shrx(x86::r11d, linear, host::kTlb.r32());
   } else {
@@ -101,15 +105,13 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
   a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
   a.test(host::kDelta, host::kDelta);
   a.jz(slow.miss);
-  if (bytes > 1 && !expect_unaligned) {
-    if (!aligned) {
-      slow.unaligned = a.newLabel();
-      slow.back = a.newLabel();
-    }
+  if (bytes > 1 && !expect_unaligned && !aligned) {
+    slow.unaligned = a.newLabel();
+    slow.back = a.newLabel();
     const uint32_t mask = bytes == 2 ? 1 : bytes <= 4 ? 3 : bytes <= 8 ? 7 : 15;
     a.test(linear.r8(), mask);
-    a.jnz(aligned ? step_label() : slow.unaligned);
-    if (!aligned) a.bind(slow.back);
+    a.jnz(slow.unaligned);
+    a.bind(slow.back);
   }
   slow_probes_.push_back(slow);
 }

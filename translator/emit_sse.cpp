@@ -28,10 +28,10 @@ bool Emitter::emit_ldmxcsr(const ScannedInsn& x) {
   if (!environment_.options.fpu || !environment_.options.inline_memory) return false;
   require_fpu(fpu_unit::kSse);
   const Gp linear = emit_operand(x.insn, 4, false);
-  a.mov(x86::r12d, x86::dword_ptr(linear.r64(), host::kDelta));
-  a.mov(VIREO_FRAME(fpu_scratch), x86::r12d);
-  a.and_(x86::r12d, ~environment_.mxcsr_mask | kMxcsrMasks);
-  a.cmp(x86::r12d, kMxcsrMasks);
+  a.mov(x86::r11d, x86::dword_ptr(linear.r64(), host::kDelta));
+  a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);
+  a.and_(x86::r11d, ~environment_.mxcsr_mask | kMxcsrMasks);
+  a.cmp(x86::r11d, kMxcsrMasks);
   a.jne(step_label());
   a.ldmxcsr(VIREO_FRAME(fpu_scratch));
   return true;
