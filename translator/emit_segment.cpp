@@ -28,13 +28,13 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
   switch (x.row->mnemonic) {
     case Mnemonic::MOV_SREG: {
       const unsigned number = (insn.modrm >> 3) & 7;
-      if (insn.is_memory() || number > static_cast<unsigned>(SegReg::kGs)) return false;
+      if (number > static_cast<unsigned>(SegReg::kGs)) return false;
       if (insn.opcode == 0x8e) {
-        if (!is_plain_data(number)) return false;
-        a.movzx(x86::r10d, host::guest(insn.rm(), 2));
+        if (!is_plain_data(number) || !emit_selector_operand(x)) return false;
         emit_load_segment(number);
         return true;
       }
+      if (insn.is_memory()) return false;
       a.mov(x86::r10, VIREO_FRAME(cpu));
       a.movzx(x86::r10d, selector_of(x86::r10, number));
       if (insn.operand_size == 2) {
@@ -44,6 +44,16 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       }
       return true;
     }
+    case Mnemonic::VERR:
+    case Mnemonic::VERW:
+      if (!mode_.mode.has(Mode::kProtected) || mode_.mode.has(Mode::kV86)) return false;
+      if (!emit_selector_operand(x)) return false;
+      save_flags();
+      if (x.row->mnemonic == Mnemonic::VERW) a.or_(x86::r10d, 1u << 16);
+      call_to(environment_.trampolines.verify_segment);
+      a.test(x86::r11d, x86::r11d);
+      a.jz(step_label());
+      return true;
     case Mnemonic::PUSH_SREG: {
       if (!environment_.options.inline_memory) return false;
       const unsigned number = (insn.opcode >> 3) & 7;  // 06 0E 16 1E, 0F A0, 0F A8: ES to GS
@@ -69,6 +79,18 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
     default:
       return false;
   }
+}
+
+/// The 16-bit operand by ModRM.rm into r10d.
+bool Emitter::emit_selector_operand(const ScannedInsn& x) {
+  if (!x.insn.is_memory()) {
+    a.movzx(x86::r10d, host::guest(x.insn.rm(), 2));
+    return true;
+  }
+  if (!environment_.options.inline_memory) return false;
+  const Gp linear = emit_operand(x.insn, 2, false);
+  a.movzx(x86::r10d, x86::word_ptr(linear.r64(), host::kDelta));
+  return true;
 }
 
 /// The selector is in r10d.

@@ -99,6 +99,7 @@ class Emitter {
   bool emit_pushf(const ScannedInsn& x);
   bool emit_popf(const ScannedInsn& x);
 
+  bool emit_selector_operand(const ScannedInsn& x);
   void emit_load_segment(unsigned number);
 
   // --- control flow (emit_control.cpp)

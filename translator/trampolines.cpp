@@ -31,6 +31,7 @@ class Builder {
     out_.fill_read = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_read), false);
     out_.fill_write = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_write), false);
     out_.load_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.load_segment), false);
+    out_.verify_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.verify_segment), false);
     make_interpret();
     out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
     out_.bytes = code_.codeSize();

@@ -32,6 +32,8 @@ struct Trampolines {
   /// been loaded and nothing that the block was translated for has changed; else the interpreter has to do it
   /// (again).
   const uint8_t* load_segment = nullptr;
+  /// The same with 1 << 16 for VERW, 0 for VERR: ZF of the saved flags is the result.
+  const uint8_t* verify_segment = nullptr;
   /// Called with fpu_unit bits in r10 and flags saved. Returns with r11d 1 when the guest's state is in the
   /// host's units now and all these may execute, else 0. Keeps all guest registers.
   const uint8_t* load_fpu = nullptr;
@@ -43,6 +45,7 @@ struct Helpers {
   bool (*fill_read)(Frame* frame, uint64_t linear);
   bool (*fill_write)(Frame* frame, uint64_t linear);
   bool (*load_segment)(Frame* frame, uint64_t what);
+  bool (*verify_segment)(Frame* frame, uint64_t what);
   bool (*load_fpu)(Frame* frame, uint64_t units);  ///< fills frame->fx, sets fpu_ready
   /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
   uint64_t (*interpret)(Frame* frame, uint64_t insn);

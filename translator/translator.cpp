@@ -88,6 +88,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
       [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
+      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->verify_segment(what); },
       [](Frame* f, uint64_t units) {
         return static_cast<Impl*>(f->translator)->load_fpu(static_cast<uint8_t>(units));
       },
@@ -171,6 +172,18 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   frame->countdown = retired_at_zero - cpu.retired;
   load_flags();
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
+}
+
+bool Translator::Impl::verify_segment(uint64_t what) {
+  constexpr uint64_t kZfInAh = rflags::kZf << 8;
+  try {
+    const bool good = interp.verify_segment(static_cast<uint16_t>(what), (what >> 16) != 0);
+    uint64_t& flags = frame->saved[0];  // rax
+    flags = (flags & ~kZfInAh) | (good ? kZfInAh : 0);
+  } catch (const interp::Fault&) {
+    return false;
+  }
+  return true;
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {

@@ -64,6 +64,7 @@ struct Translator::Impl {
   static constexpr uint64_t kLeave = 0, kGoOn = 1;
   uint64_t interpret(const InterpretedInsn& insn);
   bool load_segment(uint64_t what);
+  bool verify_segment(uint64_t what);
 
   /// More than any block's code.
   static constexpr uint64_t kMaxBlockCode = 32 << 10;

@@ -199,6 +199,8 @@ class Interp final : public ExecutionEngine {
 
   // Segments (segment.cpp): full protected-mode checks; real and V86 mode too.
   void load_segment(SegReg segment, uint16_t selector);
+  /// What VERR and VERW find out; protected mode only.
+  bool verify_segment(uint16_t selector, bool write);
   // Far transfers and interrupts (control_far.cpp, interrupt.cpp, task_switch.cpp). Selector and offset come
   // from the instruction; return address is next_rip.
   void far_jump(uint16_t selector, uint64_t offset, unsigned operand_size);

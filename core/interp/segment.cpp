@@ -183,11 +183,15 @@ void lsl(Interp& interp, const Insn& insn) {
 template <bool write>
 void verify(Interp& interp, const Insn& insn) {
   if (interp.cpu.real_or_v86()) throw_ud();
-  const auto descriptor = visible_descriptor(interp, interp.read_rm<uint16_t>(insn));
-  set_zf(interp, descriptor && (write ? descriptor->is_writable_data() : descriptor->is_readable()));
+  set_zf(interp, interp.verify_segment(interp.read_rm<uint16_t>(insn), write));
 }
 
 }  // namespace
+
+bool Interp::verify_segment(uint16_t selector, bool write) {
+  const auto descriptor = visible_descriptor(*this, selector);
+  return descriptor && (write ? descriptor->is_writable_data() : descriptor->is_readable());
+}
 
 namespace bind {
 
