@@ -187,12 +187,18 @@ bool Translator::Impl::verify_segment(uint64_t what) {
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {
+  const auto which = static_cast<SegReg>(what >> 16);
+  const Segment before = cpu.segment(which);
   try {
-    interp.load_segment(static_cast<SegReg>(what >> 16), static_cast<uint16_t>(what));
+    interp.load_segment(which, static_cast<uint16_t>(what));
   } catch (const interp::Fault&) {
     return false;
   }
-  return interp.mode_epoch() == seen_epoch;
+  if (interp.mode_epoch() == seen_epoch) return true;
+  // The interpreter does it again, maybe with a memory operand in this very segment.
+  cpu.segment(which) = before;
+  interp.update_segment(which);
+  return false;
 }
 
 void Translator::Impl::refresh_mode() {
