@@ -89,11 +89,6 @@ void GuestMemory::map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::st
   add_range({start.value, size, Kind::kRam, ram_ + ram_offset, nullptr, std::move(name)});
 }
 
-void GuestMemory::map_device_ram(Gpa start, std::span<uint8_t> bytes, std::string name) {
-  add_range({start.value, bytes.size(), Kind::kDeviceRam, bytes.data(), nullptr, std::move(name),
-             std::make_unique<uint8_t[]>(bytes.size() / kPageSize)});
-}
-
 void GuestMemory::map_rom(Gpa start, std::span<uint8_t> bytes, std::string name) {
   add_range({start.value, bytes.size(), Kind::kRom, bytes.data(), nullptr, std::move(name)});
 }
@@ -153,10 +148,6 @@ GuestMemory::Page GuestMemory::page(Gpa address) const {
       case Kind::kRam:
         page.read = page.write = range->host + offset;
         page.code_mark = code_mark_of_ram(page.write);
-        break;
-      case Kind::kDeviceRam:
-        page.read = page.write = range->host + offset;
-        page.code_mark = &range->code_marks[offset / kPageSize];
         break;
       case Kind::kRom:
         page.read = range->host + offset;

@@ -39,8 +39,7 @@ class GuestMemory {
     uint8_t* code_mark = nullptr;  ///< not null whenever `write` is not; non-zero byte: the page holds code,
                                    ///< tell via code_written()
     IoRegion* mmio = nullptr;      ///< MMIO region (reads, and writes unless `write` is set)
-    uint32_t mmio_offset =
-        0;  ///< of the page within the region (may be negative-wrapped when a region starts inside the page)
+    uint32_t mmio_offset = 0;      ///< of the page within the region
   };
 
   /// `ram_bytes` is a multiple of 1 MiB, at least 1 MiB. Fails if the host has no memory for it.
@@ -49,20 +48,15 @@ class GuestMemory {
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
 
-  // --- RAM as the host sees it
-  // -------------------------------------------------------------------------------
+  // --- RAM as the host sees it -------------------------------------------------------------------
   std::span<uint8_t> ram() { return {ram_, ram_bytes_}; }
   uint64_t ram_bytes() const { return ram_bytes_; }
   int memfd() const { return memfd_; }
 
-  // --- layout; all addresses and sizes are multiples of 4 KiB
-  // ------------------------------------------------- Ranges must not overlap (CHECK); where the guest
-  // decides the address, ask is_free() first.
+  // --- layout; all addresses and sizes are multiples of 4 KiB ------------------------------------
+  // Ranges must not overlap (CHECK); where the guest decides the address, ask is_free() first.
   /// RAM bytes [ram_offset, ram_offset + size) appear at `start`.
   void map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name);
-  /// Bytes of a device that the CPU reads and writes directly (a linear frame buffer), kept alive by the
-  /// caller.
-  void map_device_ram(Gpa start, std::span<uint8_t> bytes, std::string name);
   /// Read-only bytes, kept alive by the caller; writes are ignored.
   void map_rom(Gpa start, std::span<uint8_t> bytes, std::string name);
   void map_mmio(Gpa start, uint64_t size, IoRegion& region, std::string name);
@@ -88,8 +82,7 @@ class GuestMemory {
   /// access.
   Page page(Gpa address) const;
 
-  // --- physical accesses (page walks, DMA, firmware tables)
-  // ---------------------------------------------------
+  // --- physical accesses (page walks, DMA, firmware tables) --------------------------------------
   /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns
   /// false if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not
   /// reached by DMA.
@@ -112,8 +105,7 @@ class GuestMemory {
   /// Where these are charged to the devices; null: nowhere.
   void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
 
-  // --- code marks
-  // ---------------------------------------------------------------------------------------------
+  // --- code marks --------------------------------------------------------------------------------
   /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner (one bit
   /// each) that marked it has cleared its mark.
   void mark_code(Gpa page, uint8_t owner = 1);
@@ -126,7 +118,7 @@ class GuestMemory {
   void remove_listener(MemoryListener& listener);
 
  private:
-  enum class Kind : uint8_t { kRam, kDeviceRam, kRom, kMmio };
+  enum class Kind : uint8_t { kRam, kRom, kMmio };
   struct Range {
     uint64_t start;
     uint64_t size;
@@ -134,7 +126,6 @@ class GuestMemory {
     uint8_t* host;  ///< all but MMIO
     IoRegion* region;
     std::string name;
-    std::unique_ptr<uint8_t[]> code_marks = nullptr;  ///< device RAM: one byte per page
   };
 
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);

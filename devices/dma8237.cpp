@@ -35,7 +35,7 @@ uint8_t Dma8237::read(unsigned reg) {
   }
   switch (reg) {
     case 8: {
-      const uint8_t status = static_cast<uint8_t>(terminal_ | (dreq_ | request_) << 4);
+      const uint8_t status = static_cast<uint8_t>(terminal_ | request_ << 4);
       terminal_ = 0;
       return status;
     }
@@ -91,10 +91,6 @@ void Dma8237::write(unsigned reg, uint8_t value) {
   }
 }
 
-void Dma8237::set_dreq(unsigned n, bool level) {
-  assign_bit(dreq_, n, level);
-}
-
 void Dma8237::reach_terminal_count(unsigned n) {
   Channel& channel = channels_[n];
   terminal_ |= bit(n);
@@ -125,7 +121,6 @@ void Dma8237::state(StateArchive& ar) {
   ar.field("command", command_);
   ar.field("mask", mask_);
   ar.field("request", request_);
-  ar.field("dreq", dreq_);
   ar.field("terminal", terminal_);
   ar.field("temporary", temporary_);
   ar.field("high_byte_next", high_byte_next_);
@@ -140,14 +135,6 @@ Dma8237Pair::Dma8237Pair(GuestMemory& memory)
 DmaChannel& Dma8237Pair::channel(unsigned n) {
   CHECK(n < pins_.size() && n != kCascadeChannel);
   return pins_[n];
-}
-
-void Dma8237Pair::set_dreq(unsigned n, bool level) {
-  controllers_[n / 4].set_dreq(n % 4, level);
-}
-
-unsigned Dma8237Pair::bytes_left(unsigned n) const {
-  return (controllers_[n / 4].channel(n % 4).count + 1u) * (n / 4 + 1);
 }
 
 DmaChannel::Moved Dma8237Pair::Pin::to_memory(std::span<const uint8_t> bytes) {
@@ -196,11 +183,6 @@ DmaChannel::Moved Dma8237Pair::transfer(unsigned n, Dma8237::Type direction,
     }
   }
   return moved;
-}
-
-void Dma8237Pair::write_page(uint32_t offset, uint8_t value) {
-  pages_[offset] = value;
-  if (offset == 0 && post_hook_) post_hook_(value);
 }
 
 void Dma8237Pair::reset() {

@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string_view>
 
@@ -41,7 +40,6 @@ class Dma8237 {
   const Channel& channel(unsigned n) const { return channels_[n]; }
   bool masked(unsigned n) const { return mask_ >> n & 1; }
   bool enabled() const { return !(command_ & kDisable); }
-  void set_dreq(unsigned n, bool level);
   /// The channel's count has run out: TC, and either reload or mask.
   void reach_terminal_count(unsigned n);
 
@@ -54,8 +52,7 @@ class Dma8237 {
   std::array<Channel, 4> channels_;
   uint8_t command_ = 0;
   uint8_t mask_ = 0xf;
-  uint8_t request_ = 0;  ///< software requests
-  uint8_t dreq_ = 0;
+  uint8_t request_ = 0;   ///< software requests
   uint8_t terminal_ = 0;  ///< TC reached since the status was last read
   uint8_t temporary_ = 0;
   bool high_byte_next_ = false;
@@ -72,13 +69,6 @@ class Dma8237Pair final : public Device {
   /// Channel 0 to 3 or 5 to 7, as the device on it sees it. Addresses without RAM swallow writes and read as
   /// ones.
   DmaChannel& channel(unsigned n);
-  /// Shows the device's request in the status register; transfers do not need it.
-  void set_dreq(unsigned n, bool level);
-  /// Bytes until terminal count.
-  unsigned bytes_left(unsigned n) const;
-
-  /// Told of each byte written to page port 0 (port 0x80, power-on self-test codes).
-  void set_post_hook(std::function<void(uint8_t)> hook) { post_hook_ = std::move(hook); }
 
   std::string_view name() const override { return "dma8237"; }
   void reset() override;
@@ -90,7 +80,7 @@ class Dma8237Pair final : public Device {
   uint8_t read_second(uint32_t offset) { return controllers_[1].read(offset >> 1); }
   void write_second(uint32_t offset, uint8_t value) { controllers_[1].write(offset >> 1, value); }
   uint8_t read_page(uint32_t offset) { return pages_[offset]; }
-  void write_page(uint32_t offset, uint8_t value);
+  void write_page(uint32_t offset, uint8_t value) { pages_[offset] = value; }
 
   class Pin final : public DmaChannel {
    public:
@@ -111,7 +101,6 @@ class Dma8237Pair final : public Device {
   std::array<Dma8237, 2> controllers_;
   std::array<uint8_t, 16> pages_{};
   std::array<Pin, 8> pins_;
-  std::function<void(uint8_t)> post_hook_;
   ByteRegion<Dma8237Pair, &Dma8237Pair::read_first, &Dma8237Pair::write_first> first_ports_{*this};
   ByteRegion<Dma8237Pair, &Dma8237Pair::read_second, &Dma8237Pair::write_second> second_ports_{*this};
   ByteRegion<Dma8237Pair, &Dma8237Pair::read_page, &Dma8237Pair::write_page> page_ports_{*this};

@@ -54,13 +54,7 @@ std::unique_ptr<BlockBackend> Fdc82077::eject(unsigned drive) {
   return std::move(drives_[drive].medium);
 }
 
-uint8_t Fdc82077::cmos_drive_types() const {
-  return static_cast<uint8_t>(static_cast<unsigned>(drives_[0].type) << 4 |
-                              static_cast<unsigned>(drives_[1].type));
-}
-
-// --- drives
-// --------------------------------------------------------------------------------------------------------
+// --- drives --------------------------------------------------------------------------------------
 
 uint8_t Fdc82077::Drive::last_cylinder() const {
   constexpr uint8_t kLast40 = 41, kLast80 = 83;  // real ones go a little past the format's end
@@ -94,8 +88,7 @@ void Fdc82077::Drive::state(StateArchive& ar) {
   ar.field("seek_status", seek_status);
 }
 
-// --- registers
-// -----------------------------------------------------------------------------------------------------
+// --- registers -----------------------------------------------------------------------------------
 
 uint8_t Fdc82077::read_register(uint32_t offset) {
   switch (offset) {
@@ -175,8 +168,7 @@ uint8_t Fdc82077::main_status() const {
   return status;
 }
 
-// --- phases
-// --------------------------------------------------------------------------------------------------------
+// --- phases --------------------------------------------------------------------------------------
 
 uint8_t Fdc82077::read_fifo() {
   if (phase_ == Phase::kExecution && bytes_ready_ && transfer_ != Transfer::kWrite &&
@@ -241,8 +233,7 @@ void Fdc82077::set_interrupt(bool pending) {
   irq_.set(pending && (dor_ & kDorDmaGate) != 0);
 }
 
-// --- resets
-// --------------------------------------------------------------------------------------------------------
+// --- resets --------------------------------------------------------------------------------------
 
 void Fdc82077::begin_software_reset() {
   execution_timer_.disarm();

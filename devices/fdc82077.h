@@ -27,8 +27,7 @@ class Fdc82077 final : public Device {
   /// `irq` is wired to IRQ6, `dma` is channel 2 of the first 8237.
   Fdc82077(Scheduler& scheduler, IrqLine irq, DmaChannel& dma);
 
-  // --- set-up and media, from outside the guest
-  // -----------------------------------------------------------------
+  // --- set-up and media, from outside the guest --------------------------------------------------
   /// Connects a drive; before power-on.
   void connect(unsigned drive, FloppyDriveType type);
   /// Puts a diskette in (the old one, if any, comes out). The backend's size is one of kFloppyFormats
@@ -36,11 +35,8 @@ class Fdc82077 final : public Device {
   void insert(unsigned drive, std::unique_ptr<BlockBackend> medium);
   /// Takes the diskette out; null if there was none.
   std::unique_ptr<BlockBackend> eject(unsigned drive);
-  /// CMOS register 10h: type of drive A in bits 7 to 4, of drive B in bits 3 to 0.
-  uint8_t cmos_drive_types() const;
 
-  // --- what the board maps
-  // --------------------------------------------------------------------------------------
+  // --- what the board maps -----------------------------------------------------------------------
   /// Ports 0x3f0 to 0x3f5.
   IoRegion& registers() { return registers_; }
   /// Port 0x3f7: digital input (read), configuration control (write).

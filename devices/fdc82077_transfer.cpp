@@ -103,8 +103,7 @@ void Fdc82077::transfer_step() {
   }
 }
 
-// --- host and controller
-// -------------------------------------------------------------------------------------------
+// --- host and controller -------------------------------------------------------------------------
 
 /// False: the DMA controller did not serve the whole request.
 bool Fdc82077::transfer_by_dma(bool to_host, bool& terminal_count) {
@@ -159,8 +158,7 @@ void Fdc82077::bytes_exchanged(bool terminal_count) {
   }
 }
 
-// --- controller and medium
-// -----------------------------------------------------------------------------------------
+// --- controller and medium -----------------------------------------------------------------------
 
 bool Fdc82077::data_rate_fits(const Drive& drive) const {
   // 1.2M drives turn at 360 rpm: double density media come at 300 kbit/s there.
@@ -213,8 +211,7 @@ void Fdc82077::format_sector(bool terminal_count) {
   execution_timer_.arm_after(kSectorNs);
 }
 
-// --- sector after sector
-// -------------------------------------------------------------------------------------------
+// --- sector after sector -------------------------------------------------------------------------
 
 /// Moves id_ on as the result phase tells it (82077AA, table 6-5). True if the command may go on there.
 bool Fdc82077::next_sector() {

@@ -151,11 +151,6 @@ void LocalApic::set_base(uint64_t value) {
   update();
 }
 
-void LocalApic::set_cr8(uint8_t value) {
-  tpr_ = static_cast<uint8_t>(value << 4);
-  update();
-}
-
 bool LocalApic::software_enabled() const {
   return (spurious_ & kSoftwareEnable) != 0;
 }

@@ -33,8 +33,7 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
 
   LocalApic(Scheduler& scheduler, Wires wires);
 
-  // --- CPU side
-  // -----------------------------------------------------------------------------------------------
+  // --- CPU side ----------------------------------------------------------------------------------
   bool interrupt_pending() const override { return pending_; }
   uint8_t acknowledge() override;
   /// IA32_APIC_BASE was written; the board maps the region (4 KiB) at base() while enabled(). `value` is the
@@ -43,16 +42,12 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
   uint64_t base_msr() const { return base_msr_; }
   bool enabled() const { return (base_msr_ & kGlobalEnable) != 0; }
   uint64_t base() const { return base_msr_ & ~uint64_t{0xfff}; }
-  /// CR8: bits 7 to 4 of the task priority.
-  uint8_t cr8() const { return static_cast<uint8_t>(tpr_ >> 4); }
-  void set_cr8(uint8_t value);
 
   /// INIT# or an INIT message: all registers but the ID, as after reset. IA32_APIC_BASE stays (SDM
   /// 3A, 11.4.7.3).
   void init();
 
-  // --- board side
-  // ---------------------------------------------------------------------------------------------
+  // --- board side --------------------------------------------------------------------------------
   /// INTR of the 8259 pair.
   void set_lint0(bool level);
   /// The NMI wire (edge).
@@ -60,8 +55,7 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
   /// From the I/O APIC. Returns false if no CPU accepts it.
   bool receive(const ApicMessage& message);
 
-  // --- registers (offset within the 4 KiB page)
-  // ---------------------------------------------------------------
+  // --- registers (offset within the 4 KiB page) --------------------------------------------------
   uint64_t read(uint32_t offset, unsigned size) override;
   void write(uint32_t offset, unsigned size, uint64_t value) override;
 

@@ -21,7 +21,6 @@ constexpr uint16_t kCommandMemory = 2;
 constexpr uint16_t kCommandWritable = 0x0147;
 
 constexpr uint32_t kBarIo = 1;
-constexpr uint32_t kBarPrefetchable = 8;
 constexpr uint32_t kRomEnable = 1;
 
 constexpr uint32_t kConfigEnable = 1u << 31;
@@ -66,9 +65,7 @@ void PciFunction::add_bar(unsigned index, const Bar& bar) {
   bars_[index] = bar;
   Bar& added = bars_[index];
   added.offset = static_cast<uint8_t>(index == kRomBar ? kRomAddress : kBar0 + 4 * index);
-  const uint32_t type_bits = bar.kind == Bar::Kind::kIo    ? kBarIo
-                             : bar.kind == Bar::Kind::kRam ? kBarPrefetchable
-                                                           : 0;
+  const uint32_t type_bits = bar.kind == Bar::Kind::kIo ? kBarIo : 0;
   const uint32_t enable = bar.kind == Bar::Kind::kRom ? kRomEnable : 0;
   define_register(added.offset, 4, type_bits, ~(bar.size - 1) | enable);
 }
@@ -79,10 +76,6 @@ void PciFunction::add_io_bar(unsigned index, uint32_t size, IoRegion& region) {
 
 void PciFunction::add_mmio_bar(unsigned index, uint32_t size, IoRegion& region) {
   add_bar(index, {.kind = Bar::Kind::kMmio, .size = size, .region = &region});
-}
-
-void PciFunction::add_ram_bar(unsigned index, std::span<uint8_t> ram) {
-  add_bar(index, {.kind = Bar::Kind::kRam, .size = static_cast<uint32_t>(ram.size()), .host = ram.data()});
 }
 
 void PciFunction::add_rom(std::span<uint8_t> rom) {
@@ -148,9 +141,6 @@ void PciFunction::map_decoded_bars() {
         break;
       case Bar::Kind::kMmio:
         bus_->memory_.map_mmio({*address}, bar.size, *bar.region, name);
-        break;
-      case Bar::Kind::kRam:
-        bus_->memory_.map_device_ram({*address}, {bar.host, bar.size}, name);
         break;
       case Bar::Kind::kRom:
         bus_->memory_.map_rom({*address}, {bar.host, bar.size}, name);

@@ -44,8 +44,6 @@ class PciFunction {
   // set an address where nothing else is. The regions must live as long as the function.
   void add_io_bar(unsigned index, uint32_t size, IoRegion& region);
   void add_mmio_bar(unsigned index, uint32_t size, IoRegion& region);
-  /// Prefetchable memory that the CPU reaches directly, such as a frame buffer.
-  void add_ram_bar(unsigned index, std::span<uint8_t> ram);
   /// The expansion ROM BAR (offset 0x30); the caller pads `rom`.
   void add_rom(std::span<uint8_t> rom);
 
@@ -73,12 +71,12 @@ class PciFunction {
  private:
   friend class PciBus;
   struct Bar {
-    enum class Kind : uint8_t { kIo, kMmio, kRam, kRom };
+    enum class Kind : uint8_t { kIo, kMmio, kRom };
     Kind kind = Kind::kIo;
     uint8_t offset = 0;  ///< of the register
     uint32_t size = 0;   ///< 0: not there
     IoRegion* region = nullptr;
-    uint8_t* host = nullptr;  ///< RAM and ROM
+    uint8_t* host = nullptr;  ///< ROM
     bool mapped = false;
     uint32_t mapped_at = 0;
   };

@@ -174,11 +174,6 @@ void Piix4Pm::update_sci() {
   }
 }
 
-void Piix4Pm::press_power_button() {
-  pm1_status_ |= kPowerButtonEvent;
-  update_sci();
-}
-
 void Piix4Pm::write_pm1_control(uint16_t value) {
   pm1_control_ = static_cast<uint16_t>(value & ~kSleepEnable);
   update_sci();

@@ -28,9 +28,6 @@ class Piix4Pm final : public Device, public PciFunction {
   Piix4Pm(Scheduler& scheduler, IoBus& ports, IrqLine sci, std::function<void()> power_off,
           IsaPorts isa_ports = {.com1 = true, .com2 = false, .lpt1 = false});
 
-  /// The user pressed the power button: PWRBTN_STS, and an SCI if the guest enabled it.
-  void press_power_button();
-
   // Fixed regions for the board to map.
   IoRegion& apm() { return apm_region_; }          ///< 0xb2, 2 ports: APM control and status
   IoRegion& gpe() { return gpe_region_; }          ///< 0xafe0, 4 ports: GPE0 status and enable

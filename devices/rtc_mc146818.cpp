@@ -92,8 +92,7 @@ void RtcMc146818::update_checksum() {
   ram_[0x2f] = static_cast<uint8_t>(sum);
 }
 
-// --- ports
-// --------------------------------------------------------------------------------------------------
+// --- ports ---------------------------------------------------------------------------------------
 
 uint8_t RtcMc146818::read_port(uint32_t offset) {
   if (offset == 0) return 0xff;  // the index is write only
@@ -166,8 +165,7 @@ void RtcMc146818::write_register_b(uint8_t value) {
   set_flags(0);
 }
 
-// --- time passing
-// -------------------------------------------------------------------------------------------
+// --- time passing --------------------------------------------------------------------------------
 
 bool RtcMc146818::divider_runs() const {
   return (ram_[kA] & kADividerMask) == kADividerRuns;
@@ -243,8 +241,7 @@ void RtcMc146818::arm() {
   if (next != 0) timer_.arm_at(next);
 }
 
-// --- number formats
-// -----------------------------------------------------------------------------------------
+// --- number formats ------------------------------------------------------------------------------
 
 uint8_t RtcMc146818::encode(unsigned value) const {
   if (ram_[kB] & kBBinary) return static_cast<uint8_t>(value);
@@ -294,8 +291,7 @@ void RtcMc146818::time_to_registers(int64_t unix_seconds) {
   ram_[kCentury] = encode(full_year / 100 % 100);
 }
 
-// --- device
-// -------------------------------------------------------------------------------------------------
+// --- device --------------------------------------------------------------------------------------
 
 void RtcMc146818::reset() {
   catch_up();

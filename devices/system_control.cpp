@@ -12,27 +12,20 @@ void SystemPortA::write_port(uint32_t, uint8_t value) {
 void FpuErrorLatch::set_ferr(bool asserted) {
   if (asserted == ferr_) return;
   ferr_ = asserted;
-  if (asserted) {
-    irq13_.raise();
-  } else {
-    ignne_ = false;
-  }
+  if (asserted) irq13_.raise();
 }
 
 void FpuErrorLatch::write_port(uint32_t, uint8_t) {
   irq13_.lower();
-  if (ferr_) ignne_ = true;
 }
 
 void FpuErrorLatch::reset() {
   ferr_ = false;
-  ignne_ = false;
   irq13_.lower();
 }
 
 void FpuErrorLatch::state(StateArchive& ar) {
   ar.field("ferr", ferr_);
-  ar.field("ignne", ignne_);
   ar.field("irq13", irq13_);
 }
 

@@ -40,8 +40,8 @@ class SystemPortA final : public Device {
   ByteRegion<SystemPortA, &SystemPortA::read_port, &SystemPortA::write_port> port_{*this};
 };
 
-/// Coprocessor errors in the PC's way: FERR# raises IRQ 13; a write to port 0xf0 takes it back and lets the
-/// FPU go on (IGNNE#) until FERR# falls.
+/// Coprocessor errors in the PC's way: FERR# raises IRQ 13; a write to port 0xf0 takes it back. IGNNE#, which
+/// the write also drives on a PC, is not wired: engines go on after an error that no interrupt reports.
 class FpuErrorLatch final : public Device {
  public:
   explicit FpuErrorLatch(IrqLine& irq13) : irq13_(irq13) {}
@@ -50,8 +50,6 @@ class FpuErrorLatch final : public Device {
 
   /// The CPU's FERR# output (CR0.NE = 0).
   void set_ferr(bool asserted);
-  /// The CPU's IGNNE# input.
-  bool ignne() const { return ignne_; }
 
   std::string_view name() const override { return "fpu_error_latch"; }
   void reset() override;
@@ -63,7 +61,6 @@ class FpuErrorLatch final : public Device {
 
   IrqLine& irq13_;
   bool ferr_ = false;
-  bool ignne_ = false;
   ByteRegion<FpuErrorLatch, &FpuErrorLatch::read_port, &FpuErrorLatch::write_port> ports_{*this};
 };
 

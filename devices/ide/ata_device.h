@@ -55,8 +55,7 @@ class AtaDevice {
                            kError = 0x01;
   static constexpr uint8_t kUncorrectable = 0x40, kIdNotFound = 0x10, kAborted = 0x04;
 
-  // --- the cable's side
-  // -------------------------------------------------------------------------------------------
+  // --- the cable's side --------------------------------------------------------------------------
   /// `unit` 0 is the master.
   void connect(IdeCable& cable, unsigned unit);
   /// kErrorFeatures to kDevice; `previous` selects the high-order bytes (device control bit HOB).
@@ -83,8 +82,7 @@ class AtaDevice {
   virtual void state(StateArchive& ar);
 
  protected:
-  // --- for commands
-  // -----------------------------------------------------------------------------------------------
+  // --- for commands ------------------------------------------------------------------------------
   struct TaskFile {
     uint8_t features, sector_count, lba_low, lba_mid, lba_high;
   };

@@ -94,8 +94,7 @@ void AtaDisk::execute(uint8_t opcode) {
   }
 }
 
-// --- addresses
-// ---------------------------------------------------------------------------------------------------
+// --- addresses -----------------------------------------------------------------------------------
 
 bool AtaDisk::decode_address(bool ext) {
   const TaskFile& low = task();
@@ -158,8 +157,7 @@ void AtaDisk::fail_at(uint64_t lba, uint8_t error_bits) {
   abort(error_bits, writing_ && error_bits == kAborted ? kFault : 0);
 }
 
-// --- PIO
-// -----------------------------------------------------------------------------------------------------------
+// --- PIO -----------------------------------------------------------------------------------------
 
 void AtaDisk::start_pio(bool ext, bool write, unsigned sectors_per_block) {
   if (sectors_per_block == 0) return abort();  // READ/WRITE MULTIPLE without SET MULTIPLE MODE
@@ -212,8 +210,7 @@ void AtaDisk::continue_command() {
   complete();
 }
 
-// --- DMA
-// -----------------------------------------------------------------------------------------------------------
+// --- DMA -----------------------------------------------------------------------------------------
 
 void AtaDisk::start_disk_dma(bool ext, bool write) {
   writing_ = write;
@@ -249,8 +246,7 @@ void AtaDisk::transfer_dma(IdeDma& dma) {
   complete();
 }
 
-// --- commands without data
-// -----------------------------------------------------------------------------------------
+// --- commands without data -----------------------------------------------------------------------
 
 void AtaDisk::verify(bool ext) {
   writing_ = false;
@@ -359,8 +355,7 @@ void AtaDisk::on_reset(bool hardware) {
   }
 }
 
-// --- IDENTIFY DEVICE
-// -----------------------------------------------------------------------------------------------
+// --- IDENTIFY DEVICE -----------------------------------------------------------------------------
 
 void AtaDisk::identify() {
   IdentifyData id;

@@ -137,8 +137,7 @@ void AtapiCdrom::identify_packet() {
   offer_block(kIdentifyBytes, true);
 }
 
-// --- the PACKET protocol
-// -------------------------------------------------------------------------------------------
+// --- the PACKET protocol -------------------------------------------------------------------------
 
 void AtapiCdrom::packet() {
   if ((task().features & 0x02) != 0) return abort();  // overlap

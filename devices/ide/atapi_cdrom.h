@@ -21,8 +21,7 @@ class AtapiCdrom final : public AtaDevice {
   /// `medium` may be null: an empty drive.
   AtapiCdrom(Scheduler& scheduler, std::unique_ptr<BlockBackend> medium, std::string serial = "VR00002");
 
-  // --- media, from outside the guest
-  // ------------------------------------------------------------------------------
+  // --- media, from outside the guest -------------------------------------------------------------
   /// Closes the tray with a disc on it; the guest hears of the change. The old disc, if any, comes out.
   void insert(std::unique_ptr<BlockBackend> medium);
   /// Opens the tray and takes the disc. Null if there is none or if the guest has locked the tray and `force`

@@ -120,8 +120,7 @@ void AtapiCdrom::run_packet() {
   (this->*command->run)();
 }
 
-// --- the drive
-// -----------------------------------------------------------------------------------------------------
+// --- the drive -----------------------------------------------------------------------------------
 
 void AtapiCdrom::request_sense() {
   Sense sense = std::exchange(sense_, Sense{});
@@ -255,8 +254,7 @@ void AtapiCdrom::mode_sense(size_t header_bytes, size_t allocation_length) {
   reply(r, allocation_length);
 }
 
-// --- the disc
-// ------------------------------------------------------------------------------------------------------
+// --- the disc ------------------------------------------------------------------------------------
 
 void AtapiCdrom::read_capacity() {
   Reply r;

@@ -153,21 +153,6 @@ TEST_F(GuestMemoryTest, CodeInRomUnderWriteShadowIsNotMarked) {
   EXPECT_TRUE(memory_->has_code_mark({0xf0000}));
 }
 
-TEST_F(GuestMemoryTest, DeviceRamIsDirectAndCarriesCodeMarks) {
-  std::vector<uint8_t> vram(0x4000);
-  MockListener listener;
-  memory_->add_listener(listener);
-  memory_->map_device_ram({0xe0000000}, vram, "vram");
-  EXPECT_TRUE(memory_->write({0xe0001000}, std::array<uint8_t, 1>{7}));
-  EXPECT_EQ(vram[0x1000], 7);
-  EXPECT_EQ(memory_->page({0xe0003000}).write, vram.data() + 0x3000);
-  memory_->mark_code({0xe0003000});
-  EXPECT_FALSE(memory_->has_code_mark({0xe0002000}));
-  EXPECT_CALL(listener, on_code_written(Gpa{0xe0003004}, 1));
-  memory_->write_value<uint8_t>({0xe0003004}, 1);
-  memory_->remove_listener(listener);
-}
-
 TEST_F(GuestMemoryTest, LayoutChangesAreToldOnceEach) {
   MockListener listener;
   RecordingRegion region;

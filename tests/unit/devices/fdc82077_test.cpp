@@ -473,7 +473,6 @@ TEST_F(Fdc82077Test, LowDensityMediaInA1200KDrive) {
   for (size_t i = 0; i < old.bytes.size(); ++i) old.bytes[i] = pattern(i / 512);
   fdc_.connect(1, FloppyDriveType::k1200K);
   fdc_.insert(1, std::make_unique<MemoryBackend>(old));
-  EXPECT_EQ(fdc_.cmos_drive_types(), 0x42);
   set_dor(0x2d);
   set_rate(FloppyRate::k300);
   seek(1, 20);

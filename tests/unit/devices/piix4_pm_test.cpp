@@ -90,16 +90,6 @@ TEST_F(Piix4PmTest, OverflowIsVisibleWithoutInterrupts) {
   EXPECT_EQ(scheduler_.next_deadline(), std::nullopt);
 }
 
-TEST_F(Piix4PmTest, PowerButtonInterruptsOnlyInAcpiMode) {
-  ports_.write(kEnable, 2, 1 << 8);
-  pm_.press_power_button();
-  EXPECT_FALSE(sci_);
-  ports_.write(kApm, 1, 0xf1);
-  EXPECT_TRUE(sci_);
-  ports_.write(kStatus + 1, 1, 1);
-  EXPECT_FALSE(sci_);
-}
-
 TEST_F(Piix4PmTest, SleepTypesOtherThanS3PowerOff) {
   ports_.write(kControl, 2, 1 << 13 | 1 << 10 | 1);
   EXPECT_EQ(power_offs_, 0);
