@@ -4,8 +4,8 @@
 
 #include <cstring>
 
+#include "core/isa/disassemble.h"
 #include "tests/differential/compare.h"
-#include "tests/differential/disassembly.h"
 
 namespace vireo::diff {
 namespace {
@@ -131,7 +131,7 @@ std::string listing(const Program& program, const Assembly& assembly) {
     const uint32_t at = assembly.offsets[i];
     const std::span bytes(&assembly.code[at], assembly.offsets[i + 1] - at);
     text += fmt::format("  {:08x}  {:32}{}\n", program.before.eip + at, hex(bytes, 15),
-                        disassemble(bytes, program.before.eip + at, program.code_size));
+                        isa::disassemble(bytes, program.code_size, program.before.eip + at));
   }
   for (const auto* patches : {&program.patches, &assembly.tables}) {
     for (const Patch& patch : *patches) {

@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "core/isa/disassemble.h"
 #include "tests/differential/arena.h"
 #include "tests/differential/compare.h"
-#include "tests/differential/disassembly.h"
 #include "tests/differential/pristine.h"
 
 namespace vireo::diff {
@@ -86,7 +86,7 @@ void Runner::report(const isa::InsnRow& row, uint64_t number, const Case& c, con
   fmt::print(
       "\nFAILED {}\n  {}: {}\n  in {}-bit code; repeat with --engine {} --seed {} --row '{}' --case {}\n",
       row_title(row), bytes,
-      disassemble(c.code.bytes, c.before.eip, wide ? isa::CodeSize::k32 : isa::CodeSize::k16), wide ? 32 : 16,
+      isa::disassemble(c.code.bytes, wide ? isa::CodeSize::k32 : isa::CodeSize::k16, c.before.eip), wide ? 32 : 16,
       engine_.engine(), seed_, row_title(row), number);
   fmt::print("{}", side_by_side(c.before, native, engine));
   for (const Patch& patch : c.patches) {
