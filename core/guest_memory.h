@@ -22,7 +22,8 @@ class MemoryListener {
   virtual ~MemoryListener() = default;
   /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
   virtual void on_code_written(Gpa start, uint64_t size) = 0;
-  /// The layout changed (PAM, PCI BAR, A20): cached host pointers are stale.
+  /// The layout changed (PAM, PCI BAR, A20) or RAM was rewritten past the marks (contents_replaced()): cached
+  /// host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
   /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow
   /// way.
@@ -113,6 +114,8 @@ class GuestMemory {
   bool has_code_mark(Gpa page) const;
   /// A writer that found Page::code_mark set calls this right after its write.
   void code_written(Gpa address, uint64_t size);
+  /// RAM may hold anything now: it was written through ram() or memfd(), as when a saved machine is loaded.
+  void contents_replaced() { layout_changed(); }
 
   void add_listener(MemoryListener& listener) { listeners_.push_back(&listener); }
   void remove_listener(MemoryListener& listener);

@@ -140,7 +140,7 @@ class Machine::Impl {
     StateArchive ar(bytes);
     state(ar);
     mmu_.control_registers_changed();
-    mmu_.flush(true);
+    memory_->contents_replaced();  // the MMU flushes, engines drop their code
     attention_.request(Attention::kInterrupt);
   }
 

@@ -59,8 +59,8 @@ class Machine {
   std::string state_hash();
   /// The saved machine without RAM.
   std::vector<uint8_t> save_state();
-  /// Puts a machine of the same configuration into a saved state; RAM is the caller's business. Throws
-  /// StateError.
+  /// Puts a machine of the same configuration into a saved state; RAM is the caller's business, before or
+  /// after: nothing that was cached of it outlives this. Throws StateError.
   void load_state(std::span<const uint8_t> bytes);
 
   /// Writes back what drives hold (fdatasync); false if a host file failed.

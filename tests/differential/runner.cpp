@@ -86,8 +86,8 @@ void Runner::report(const isa::InsnRow& row, uint64_t number, const Case& c, con
   fmt::print(
       "\nFAILED {}\n  {}: {}\n  in {}-bit code; repeat with --engine {} --seed {} --row '{}' --case {}\n",
       row_title(row), bytes,
-      isa::disassemble(c.code.bytes, wide ? isa::CodeSize::k32 : isa::CodeSize::k16, c.before.eip), wide ? 32 : 16,
-      engine_.engine(), seed_, row_title(row), number);
+      isa::disassemble(c.code.bytes, wide ? isa::CodeSize::k32 : isa::CodeSize::k16, c.before.eip),
+      wide ? 32 : 16, engine_.engine(), seed_, row_title(row), number);
   fmt::print("{}", side_by_side(c.before, native, engine));
   for (const Patch& patch : c.patches) {
     fmt::print("  memory [{:08x}]", patch.linear);

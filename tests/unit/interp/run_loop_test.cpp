@@ -152,6 +152,18 @@ TEST_F(RunLoopTest, WritesByOthersAreSeen) {
   EXPECT_EQ(reg(Gpr::kRbx), 1u);
 }
 
+TEST_F(RunLoopTest, ReplacedMemoryIsSeen) {
+  put(kCode, {0x40, 0xf4});
+  run_to_halt();
+  memory->ram()[kCode] = 0x43;  // past the marks
+  memory->contents_replaced();
+  cpu.halted = false;
+  start(kCode);
+  run_to_halt();
+  EXPECT_EQ(reg(Gpr::kRax), 1u);
+  EXPECT_EQ(reg(Gpr::kRbx), 1u);
+}
+
 TEST_F(RunLoopTest, InstructionsAcrossPages) {
   start(0x10ff0);
   put(0x10ffe, {0xb8, 0x34, 0x12, 0xf4});  // mov ax,0x1234 across 0x11000
