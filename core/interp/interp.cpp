@@ -90,13 +90,11 @@ Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn) {
   try {
     handler(*this, insn);
     cpu.rip = next_rip & linear_mask_;
-    if (rep_paused) {
-      rep_paused = false;
-      impl.rep_incomplete = true;
-      return PlainResult::kStop;
-    }
-    ++cpu.retired;
+    const bool paused = std::exchange(rep_paused, false);
+    impl.rep_incomplete = paused;
+    if (!paused) ++cpu.retired;
     if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) impl.deliver_debug_trap();
+    if (paused) return PlainResult::kStop;
   } catch (const Fault& fault) {
     impl.deliver_event(Event::kFault, fault);
     if (++faults_in_run_ == kFaultsPerRun) context.attention.request(Attention::kExit);
