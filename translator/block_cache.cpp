@@ -175,6 +175,7 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
     ++invalidated_;
     kill(b);
   }
+  if (!hit.empty() && written_flag != nullptr) *written_flag = true;
 }
 
 Block* BlockCache::replace(Block* block) {

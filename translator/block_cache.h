@@ -40,6 +40,8 @@ class BlockCache final : private MemoryListener {
   void collect();
   /// Grows with each invalidation.
   uint64_t epoch() const { return epoch_; }
+  /// Set when a write kills blocks.
+  bool* written_flag = nullptr;
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
 

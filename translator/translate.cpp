@@ -38,22 +38,24 @@ bool Translator::Impl::scan_crossing(Block& block) {
   std::copy_n(context.mmu.code_bytes(linear, privilege), in_first, crossing_bytes.begin());
   std::copy_n(context.mmu.code_bytes(second, privilege), wanted - in_first,
               crossing_bytes.begin() + in_first);
-  if (!decode_one({crossing_bytes.data(), wanted}, block.rip)) return false;
+  if (decode_one({crossing_bytes.data(), wanted}, block.rip) != isa::DecodeStatus::kOk) return false;
   block.crosses = true;
   block.second_page = (uint64_t{frame_number} - 1) * kPageSize;
   return true;
 }
 
-bool Translator::Impl::decode_one(std::span<const uint8_t> bytes, uint32_t rip) {
+isa::DecodeStatus Translator::Impl::decode_one(std::span<const uint8_t> bytes, uint32_t rip) {
   ScannedInsn x;
-  if (isa::decode(bytes, interp.code_size(), x.insn) != isa::DecodeStatus::kOk) return false;
-  if (!context.model.has(isa::row(x.insn).feature) && !isa::downgrade(x.insn)) return false;
+  const isa::DecodeStatus status = isa::decode(bytes, interp.code_size(), x.insn);
+  if (status != isa::DecodeStatus::kOk) return status;
+  if (!context.model.has(isa::row(x.insn).feature) && !isa::downgrade(x.insn))
+    return isa::DecodeStatus::kUndefined;
   x.row = &isa::row(x.insn);
   x.bytes = bytes.first(x.insn.length);
   x.rip = rip;
   x.next_rip = rip + x.insn.length;
   scanned.push_back(x);
-  return true;
+  return isa::DecodeStatus::kOk;
 }
 
 void Translator::Impl::scan(Block& block) {
@@ -63,13 +65,16 @@ void Translator::Impl::scan(Block& block) {
   const std::span<const uint8_t> bytes{context.mmu.code_bytes(linear, interp.privilege()),
                                        std::min(kPageSize - linear.page_offset(), within_limit)};
   size_t used = 0;
+  isa::DecodeStatus status = isa::DecodeStatus::kOk;
   while (scanned.size() < options.max_block_insns && used < bytes.size()) {
-    if (!decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used))) break;
+    status = decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used));
+    if (status != isa::DecodeStatus::kOk) break;
     used += scanned.back().insn.length;
     if (ends_block(scanned.back())) break;
   }
   block.crosses = false;
-  if (scanned.empty()) scan_crossing(block);
+  // Not for an undefined instruction: the guest sees from its page tables what has been accessed.
+  if (scanned.empty() && status == isa::DecodeStatus::kNeedMoreBytes) scan_crossing(block);
 }
 
 void Translator::Impl::translate(Block& block) {

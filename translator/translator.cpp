@@ -100,6 +100,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   buffer->write(buffer->executable(), bytes);
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
                                         (bytes.size() + kPageSize - 1) & ~kPageMask);
+  // A REP instruction that overwrites itself is fetched anew.
+  blocks->written_flag = &interp.block_ended;
   fault_range.start = reinterpret_cast<uint64_t>(buffer->executable());
   fault_range.end = fault_range.start + buffer->bytes();
   fault_range.pair_guard = reinterpret_cast<uint64_t>(pairs);

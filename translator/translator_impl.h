@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/isa/decode.h"
 #include "translator/block_cache.h"
 #include "translator/counters.h"
 #include "translator/emitter.h"
@@ -39,7 +40,8 @@ struct Translator::Impl {
   void scan(Block& block);
   /// The same for an instruction that goes on in the next page.
   bool scan_crossing(Block& block);
-  bool decode_one(std::span<const uint8_t> bytes, uint32_t rip);
+  /// Appends to `scanned` if the CPU model has the instruction.
+  isa::DecodeStatus decode_one(std::span<const uint8_t> bytes, uint32_t rip);
   /// Runs translated code from `block` on until it leaves; the CpuState is complete afterwards.
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
