@@ -88,7 +88,7 @@ void put(void* out, unsigned offset, T value) {
 uint64_t random_integer(Rng& rng, unsigned bytes) {
   const unsigned bits = bytes * 8;
   const uint64_t mask = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
-  const uint64_t sign = uint64_t{1} << (bits - 1);
+  const uint64_t sign = (mask >> 1) + 1;  // 1 for no bytes, of which the caller takes none
   switch (rng.below(12)) {
     case 0:
       return rng.below(4);
