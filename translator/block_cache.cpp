@@ -91,7 +91,8 @@ void BlockCache::publish(Block* block) {
   const uint64_t page = block->physical & ~kPageMask;
   pages_[page].push_back(block);
   memory_.mark_code({page}, kOwner);
-  if (block->crosses) {
+  // Two linear pages may be one physical page.
+  if (block->crosses && block->second_page != page) {
     pages_[block->second_page].push_back(block);
     memory_.mark_code({block->second_page}, kOwner);
   }
@@ -164,18 +165,21 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
   auto found = pages_.find(page);
   if (found == pages_.end()) return;
   std::vector<Block*> hit;
+  const auto written = [&](uint64_t first, uint64_t end) {
+    return start.value < end && first < start.value + size;
+  };
   for (Block* b : found->second) {
-    const uint64_t first = (b->physical & ~kPageMask) == page ? b->physical : page;
-    const uint64_t end = b->crosses && first == page
-                             ? page + ((b->physical + b->guest_bytes) & kPageMask)
-                             : std::min(b->physical + b->guest_bytes, (b->physical | kPageMask) + 1);
-    if (start.value < end && first < start.value + size) hit.push_back(b);
+    const uint64_t end = b->physical + b->guest_bytes, page_end = (b->physical | kPageMask) + 1;
+    if (written(b->physical, std::min(end, page_end)) ||
+        (b->crosses && b->second_page == page && written(page, page + (end - page_end)))) {
+      hit.push_back(b);
+    }
   }
   for (Block* b : hit) {
     ++invalidated_;
     kill(b);
+    if (b == watch.block) *watch.flag = true;
   }
-  if (!hit.empty() && written_flag != nullptr) *written_flag = true;
 }
 
 Block* BlockCache::replace(Block* block) {

@@ -40,8 +40,11 @@ class BlockCache final : private MemoryListener {
   void collect();
   /// Grows with each invalidation.
   uint64_t epoch() const { return epoch_; }
-  /// Set when a write kills blocks.
-  bool* written_flag = nullptr;
+  /// A write that kills the block sets the flag.
+  struct {
+    const Block* block = nullptr;
+    bool* flag = nullptr;
+  } watch;
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
 

@@ -100,8 +100,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   buffer->write(buffer->executable(), bytes);
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
                                         (bytes.size() + kPageSize - 1) & ~kPageMask);
-  // A REP instruction that overwrites itself is fetched anew.
-  blocks->written_flag = &interp.block_ended;
+  blocks->watch.flag = &interp.block_ended;
   fault_range.start = reinterpret_cast<uint64_t>(buffer->executable());
   fault_range.end = fault_range.start + buffer->bytes();
   fault_range.pair_guard = reinterpret_cast<uint64_t>(pairs);
@@ -145,6 +144,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   cpu.retired = retired;
   const uint64_t epoch = blocks->epoch();
   done_as = Leaving::kEvent;
+  blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   const bool denied = std::exchange(fill_denied, false);
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   if (result == Interp::PlainResult::kStop) return kLeave;

@@ -93,16 +93,24 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
   code.granules.reset();
   std::erase_if(code.blocks, [&](Block* b) {
     if (b->physical == Block::kDead) return true;
-    const bool starts_here = (b->physical & ~kPageMask) == page;
-    const uint64_t from = starts_here ? b->physical & kPageMask : 0;
-    const uint64_t end = (b->physical & kPageMask) + b->bytes;
-    const uint64_t to = starts_here ? std::min<uint64_t>(end, kPageSize) : end - kPageSize;
-    if (from <= last && first < to) {
+    // Of a block across pages both parts may be in this one, mapped twice.
+    const uint64_t begin = b->physical & kPageMask, end = begin + b->bytes;
+    bool overlaps = false;
+    const auto look_at = [&](uint64_t from, uint64_t to) { overlaps |= from <= last && first < to; };
+    const auto set_granules = [&](uint64_t from, uint64_t to) {
+      for (uint64_t g = from / kGranuleBytes; g <= (to - 1) / kGranuleBytes; ++g) code.granules.set(g);
+    };
+    const auto each_part = [&](const auto& visit) {
+      if ((b->physical & ~kPageMask) == page) visit(begin, std::min<uint64_t>(end, kPageSize));
+      if (b->crosses && b->second_page == page) visit(0, end - kPageSize);
+    };
+    each_part(look_at);
+    if (overlaps) {
       drop(b);
       any_dropped = true;
       return true;
     }
-    for (uint64_t g = from / kGranuleBytes; g <= (to - 1) / kGranuleBytes; ++g) code.granules.set(g);
+    each_part(set_granules);
     return false;
   });
   if (any_dropped && dropped_flag != nullptr) *dropped_flag = true;
