@@ -122,7 +122,8 @@ int main(int argc, char** argv) {
   app.add_option("--engine", options.engines, "only these: " + testing::engine_name_list());
   app.add_option("--oracle", options.oracle, "the engine that is right")->capture_default_str();
   app.add_option("--seed", options.seed, "seed of all random choices")->capture_default_str();
-  app.add_option("--seconds", limits.seconds, "how long")->capture_default_str();
+  app.add_option("--seconds", limits.seconds, "how long; without it, --cases has no limit of time")
+      ->capture_default_str();
   app.add_option("--case", limits.one_case, "only this case");
   app.add_option("--first", limits.first, "number of the first case")->capture_default_str();
   app.add_option("--cases", limits.cases, "at most so many");
@@ -133,6 +134,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--show", options.show, "print the cases");
   CLI11_PARSE(app, argc, argv);
+  if (app.count("--cases") != 0 && app.count("--seconds") == 0) limits.seconds = 1e6;
   for (const std::string& name : options.engines) {
     if (!testing::is_engine(name) || !testing::is_engine(options.oracle)) {
       fmt::print(stderr, "test_fuzz: there are the engines {}\n", testing::engine_name_list());
