@@ -1,0 +1,246 @@
+#include "translator/block_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace vireo::translator {
+namespace {
+
+constexpr uint64_t kRam = uint64_t{1} << 20;
+constexpr uint64_t kCodeBytes = uint64_t{1} << 20;
+constexpr uint32_t kJump = 1, kStub = 64, kCheck = 32;  ///< offsets in a block's code
+
+class BlockCacheTest : public testing::Test {
+ protected:
+  BlockCacheTest() { memory->map_ram({0}, kRam, 0, "ram"); }
+
+  /// A published block of so many guest bytes, with one exit.
+  Block* add(uint64_t physical, uint32_t guest_bytes = 16, uint32_t code_bytes = 128, Mode mode = {}) {
+    Block* block = cache->find_or_add(physical, static_cast<uint32_t>(physical), mode);
+    EXPECT_EQ(block->state, Block::State::kCold);
+    block->code = cache->reserve(code_bytes);
+    block->code_bytes = code_bytes;
+    block->guest_bytes = guest_bytes;
+    block->insn_count = 1;
+    block->entry[0] = 0;
+    block->entry[1] = 8;
+    block->exits = {BlockExit{}};
+    block->exits[0].jump = kJump;
+    block->exits[0].stub = kStub;
+    buffer->patch_relative(block->code + kJump, block->code + kStub);
+    cache->publish(block);
+    return block;
+  }
+
+  /// Where the jump of a block's exit leads.
+  static const uint8_t* leads_to(const Block* block) {
+    const uint8_t* place = block->code + block->exits[0].jump;
+    int32_t distance;
+    std::memcpy(&distance, place, sizeof distance);
+    return place + 4 + distance;
+  }
+  static const uint8_t* stub(const Block* block) { return block->code + kStub; }
+
+  void guest_writes(uint64_t physical, uint64_t size) {
+    const std::vector<uint8_t> bytes(size, 0x90);
+    memory->write({physical}, bytes);
+  }
+
+  uint64_t counter(std::string_view name) const {
+    uint64_t found = ~uint64_t{0};
+    cache->visit_stats([&](std::string_view n, uint64_t value) {
+      if (n == name) found = value;
+    });
+    return found;
+  }
+
+  std::unique_ptr<GuestMemory> memory = GuestMemory::create(kRam).take();
+  std::unique_ptr<CodeBuffer> buffer = CodeBuffer::create(kCodeBytes).take();
+  std::unique_ptr<JumpCache> jumps = std::make_unique<JumpCache>();
+  std::unique_ptr<BlockCache> cache = std::make_unique<BlockCache>(*memory, *buffer, *jumps, 4096);
+};
+
+TEST_F(BlockCacheTest, TheKeyIsAddressEipAndMode) {
+  Block* block = cache->find_or_add(0x1000, 0x400, {Mode::kCode32});
+  EXPECT_EQ(cache->find_or_add(0x1000, 0x400, {Mode::kCode32}), block);
+  EXPECT_NE(cache->find_or_add(0x2000, 0x400, {Mode::kCode32}), block);
+  EXPECT_NE(cache->find_or_add(0x1000, 0x1400, {Mode::kCode32}), block);
+  EXPECT_NE(cache->find_or_add(0x1000, 0x400, {Mode::kCode32 | Mode::kUser}), block);
+  EXPECT_EQ(cache->find_or_add(0x1000, 0x400, {Mode::kCode32}), block);
+}
+
+TEST_F(BlockCacheTest, CodeIsBehindTheTrampolinesAndFoundByHostAddress) {
+  Block* first = add(0x1000);
+  Block* second = add(0x1010, 16, 100);
+  EXPECT_GE(first->code, buffer->executable() + 4096);
+  EXPECT_GE(second->code, first->code + 128);
+  EXPECT_EQ(cache->find_by_host(first->code), first);
+  EXPECT_EQ(cache->find_by_host(first->code + 127), first);
+  EXPECT_EQ(cache->find_by_host(second->code + 99), second);
+  EXPECT_EQ(cache->find_by_host(buffer->executable()), nullptr);
+}
+
+TEST_F(BlockCacheTest, LinkedExitsLeadToTheEntryForTheirFlags) {
+  Block* from = add(0x1000);
+  Block* target = add(0x2000);
+  from->exits[0].flags = FlagState::kSaved;
+  cache->link(from, 0, target, 0);
+  EXPECT_EQ(leads_to(from), target->entry_address(FlagState::kSaved));
+  from->exits[0].flags = FlagState::kEflags;
+  cache->link(from, 0, target, 0);
+  EXPECT_EQ(leads_to(from), target->entry_address(FlagState::kEflags));
+  EXPECT_EQ(target->incoming.size(), 1u) << "linked again, not twice";
+}
+
+TEST_F(BlockCacheTest, LinkingFillsInThePageCheck) {
+  Block* from = add(0x1000);
+  Block* target = add(0x2000);
+  from->exits[0].check = kCheck;
+  cache->link(from, 0, target, 0x12345);
+  uint32_t value;
+  std::memcpy(&value, from->code + kCheck, sizeof value);
+  EXPECT_EQ(value, 0x12345u);
+}
+
+TEST_F(BlockCacheTest, AnExitMovesOnToAnotherTarget) {
+  Block* from = add(0x1000);
+  Block* before = add(0x2000);
+  Block* now = add(0x3000);
+  cache->link(from, 0, before, 0);
+  cache->link(from, 0, now, 0);
+  EXPECT_TRUE(before->incoming.empty());
+  guest_writes(0x2000, 1);
+  EXPECT_EQ(leads_to(from), now->entry_address(FlagState::kEflags)) << "the old target is no business of it";
+}
+
+TEST_F(BlockCacheTest, AWriteKillsTheBlocksItOverlaps) {
+  Block* before = add(0x1000, 0x10);
+  Block* hit = add(0x1010, 0x10);
+  Block* behind = add(0x1020, 0x10);
+  cache->link(before, 0, hit, 0);
+  cache->link(hit, 0, behind, 0);
+  const uint64_t epoch = cache->epoch();
+  guest_writes(0x101f, 1);
+  EXPECT_EQ(hit->state, Block::State::kDead);
+  EXPECT_TRUE(before->translated());
+  EXPECT_TRUE(behind->translated());
+  EXPECT_GT(cache->epoch(), epoch);
+  EXPECT_EQ(leads_to(before), stub(before));
+  EXPECT_EQ(before->exits[0].target, nullptr);
+  EXPECT_TRUE(behind->incoming.empty());
+  EXPECT_EQ(counter("blocks/invalidated"), 1u);
+  EXPECT_NE(cache->find_or_add(0x1010, 0x1010, {}), hit);
+  EXPECT_EQ(cache->find_by_host(hit->code), hit) << "an exit may still be under way from it";
+}
+
+TEST_F(BlockCacheTest, ABlockThatJumpsToItselfDies) {
+  Block* loop = add(0x1000);
+  cache->link(loop, 0, loop, 0);
+  guest_writes(0x1000, 4);
+  EXPECT_EQ(loop->state, Block::State::kDead);
+  EXPECT_EQ(leads_to(loop), stub(loop));
+}
+
+TEST_F(BlockCacheTest, PagesAreMarkedWhileTheyHoldBlocks) {
+  add(0x1000, 8);
+  add(0x1800, 8);
+  EXPECT_TRUE(memory->has_code_mark({0x1000}));
+  guest_writes(0x1100, 8);
+  EXPECT_EQ(counter("blocks/invalidated"), 0u);
+  guest_writes(0x1000, 1);
+  EXPECT_TRUE(memory->has_code_mark({0x1000}));
+  guest_writes(0x1807, 1);
+  EXPECT_FALSE(memory->has_code_mark({0x1000}));
+}
+
+TEST_F(BlockCacheTest, ABlockAcrossPagesDiesByAWriteToEither) {
+  for (uint64_t written : {uint64_t{0x1ffe}, uint64_t{0x5002}}) {
+    Block* block = cache->find_or_add(0x1ffc, 0x1ffc, {});
+    block->crosses = true;
+    block->second_page = 0x5000;
+    block->guest_bytes = 7;
+    block->code = cache->reserve(64);
+    block->code_bytes = 64;
+    cache->publish(block);
+    EXPECT_TRUE(memory->has_code_mark({0x5000}));
+    guest_writes(0x5003, 1);
+    guest_writes(0x2000, 8);
+    EXPECT_TRUE(block->translated());
+    guest_writes(written, 1);
+    EXPECT_EQ(block->state, Block::State::kDead) << written;
+    EXPECT_FALSE(memory->has_code_mark({0x1000}));
+    EXPECT_FALSE(memory->has_code_mark({0x5000}));
+    cache->collect();
+  }
+}
+
+TEST_F(BlockCacheTest, TheOldestCodeMakesRoom) {
+  Block* oldest = add(0x1000, 16, 4096);
+  const uint8_t* oldest_code = oldest->code;
+  Block* youngest = nullptr;  // of those that stay
+  Block* next = oldest;
+  uint64_t physical = 0x2000;
+  while (counter("blocks/evicted") == 0) {
+    ASSERT_LT(physical, 0x2000 + kCodeBytes / 4096 * 16) << "never full";
+    youngest = next;
+    if (youngest != oldest) cache->link(youngest, 0, oldest, 0);
+    next = add(physical, 16, 4096);
+    physical += 16;
+  }
+  EXPECT_EQ(oldest->state, Block::State::kDead);
+  EXPECT_EQ(next->code, oldest_code) << "the ring starts anew";
+  EXPECT_TRUE(next->translated());
+  EXPECT_TRUE(youngest->translated());
+  EXPECT_EQ(leads_to(youngest), stub(youngest));
+  EXPECT_EQ(cache->find_by_host(oldest_code), next);
+  cache->collect();
+  EXPECT_EQ(cache->find_or_add(0x1000, 0x1000, {})->state, Block::State::kCold);
+  EXPECT_LE(counter("blocks/code cache bytes in use"), kCodeBytes);
+}
+
+TEST_F(BlockCacheTest, NoCodeLiesOutsideOfTheBuffer) {
+  for (uint64_t physical = 0x1000; physical < 0x1000 + 16 * 1000; physical += 16) {
+    const Block* block = add(physical, 16, 3000);
+    ASSERT_GE(block->code, buffer->executable() + 4096);
+    ASSERT_LE(block->code + block->code_bytes, buffer->executable() + buffer->bytes());
+    cache->collect();
+  }
+}
+
+TEST_F(BlockCacheTest, ADeadBlockLeavesTheJumpCache) {
+  Block* block = add(0x1000);
+  const unsigned slot = JumpCache::slot(block->rip);
+  jumps->tag[slot] = block->rip;
+  jumps->code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+  guest_writes(0x1000, 1);
+  EXPECT_EQ(jumps->tag[slot], JumpCache::kNoTag);
+}
+
+TEST_F(BlockCacheTest, AReplacedBlockStartsCold) {
+  Block* from = add(0x1000);
+  Block* old = add(0x2000);
+  cache->link(from, 0, old, 0);
+  Block* fresh = cache->replace(old);
+  EXPECT_EQ(old->state, Block::State::kDead);
+  EXPECT_EQ(fresh->state, Block::State::kCold);
+  EXPECT_EQ(leads_to(from), stub(from));
+  EXPECT_EQ(cache->find_or_add(0x2000, 0x2000, {}), fresh);
+}
+
+TEST_F(BlockCacheTest, ClearLeavesNothing) {
+  Block* translated = add(0x1000);
+  cache->find_or_add(0x3000, 0x3000, {});
+  cache->clear();
+  EXPECT_EQ(translated->state, Block::State::kDead);
+  EXPECT_FALSE(memory->has_code_mark({0x1000}));
+  EXPECT_EQ(counter("blocks/not translated (yet)"), 0u);
+  cache->collect();
+  EXPECT_EQ(cache->find_or_add(0x1000, 0x1000, {})->state, Block::State::kCold);
+}
+
+}  // namespace
+}  // namespace vireo::translator
