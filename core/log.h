@@ -15,7 +15,7 @@ namespace vireo {
 
 /// What `--trace` can name; kept in step with kLogCategoryNames.
 enum class LogCategory : uint8_t {
-  kCpu,        ///< every instruction executed
+  kCpu,        ///< every instruction that the interpreter executes
   kException,  ///< exceptions and interrupts delivered
   kMmu,
   kIo,  ///< port and MMIO accesses to addresses that no device claims
@@ -31,12 +31,15 @@ enum class LogCategory : uint8_t {
   kAcpi,
   kDma,
   kMachine,
+  kBlocks,  ///< code translated, invalidated, evicted
+  kExits,   ///< why translated code was left
+  kCode,    ///< translated code, disassembled
   kCount,
 };
 
 inline constexpr std::array<std::string_view, static_cast<size_t>(LogCategory::kCount)> kLogCategoryNames = {
-    "cpu",    "exception", "mmu",   "io",     "pci",      "irq",  "timer", "disk",
-    "floppy", "video",     "input", "serial", "firmware", "acpi", "dma",   "machine",
+    "cpu",   "exception", "mmu",      "io",   "pci", "irq",     "timer",  "disk",  "floppy", "video",
+    "input", "serial",    "firmware", "acpi", "dma", "machine", "blocks", "exits", "code",
 };
 
 namespace log_detail {

@@ -38,6 +38,7 @@ struct MachineConfig {
   /// With the virtual clock: retired instructions per microsecond of guest time.
   unsigned virtual_mips = 100;
   bool debug_exit = false;    ///< port 0xf4 ends the run
+  bool perf_map = false;      ///< /tmp/perf-PID.map names translated code for perf
   bool measure_time = false;  ///< the counters say where the host's time goes
 };
 

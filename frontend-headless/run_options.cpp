@@ -75,12 +75,11 @@ void add_run_options(CLI::App& app, RunOptions& o) {
                  fmt::format("What executes guest code: auto, {}", engine_names()))
       ->type_name("E")
       ->group(machine);
-  app.add_option(
-         "--translator", o.machine.translator,
-         "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
-         "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
-         "no-lookup, no-pairs, no-inline-memory, no-fpu, no-strings, no-system, all-off; chain and so "
-         "on turn one back on")
+  app.add_option("--translator", o.machine.translator,
+                 "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
+                 "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
+                 "no-lookup, no-pairs, "
+                 "no-inline-memory, no-fpu, no-strings, no-system, all-off; chain and so on turn one back on")
       ->type_name("WORDS")
       ->group(machine);
   app.add_option("--clock", o.clock,
@@ -179,6 +178,8 @@ void add_run_options(CLI::App& app, RunOptions& o) {
       ->type_name("FILE")
       ->group(ending);
   app.add_flag("--stats", o.stats, "Print counters at the end; --stats=json:FILE writes them as JSON")
+      ->group(ending);
+  app.add_flag("--perf-map", o.machine.perf_map, "Name translated code for perf, in /tmp/perf-PID.map")
       ->group(ending);
   app.add_option("--trace", o.trace,
                  fmt::format("Trace on stderr, comma-separated: {}", fmt::join(kLogCategoryNames, ", ")))

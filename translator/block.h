@@ -67,6 +67,7 @@ struct Block {
   uint32_t rip = 0;
   Mode mode;
 
+  uint32_t code_base = 0;  ///< of CS, once it is translated
   State state = State::kCold;
   bool plain = false;  ///< translate it without a StackGroup
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.

@@ -3,8 +3,19 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "core/log.h"
+#include "translator/code_names.h"
 
 namespace vireo::translator {
+
+namespace {
+
+void trace_end(const Block& block, std::string_view why) {
+  if (!log_enabled(LogCategory::kBlocks)) return;
+  trace(LogCategory::kBlocks, "{} {}: physical {:08x}", why, block_name(block), block.physical);
+}
+
+}  // namespace
 
 BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes)
     : memory_(memory), code_(code), jumps_(jumps), buckets_(size_t{1} << kBucketBits) {
@@ -69,6 +80,7 @@ const uint8_t* BlockCache::reserve(uint64_t bytes) {
     for (Block* block : region->blocks) {
       if (block->state != Block::State::kDead) {
         ++evicted_;
+        trace_end(*block, "evicted");
         kill(block);
       }
       graveyard_.push_back(block);
@@ -177,12 +189,19 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
   }
   for (Block* b : hit) {
     ++invalidated_;
+    trace_end(*b, "written to");
     kill(b);
     if (b == watch.block) *watch.flag = true;
   }
 }
 
+void BlockCache::on_layout_changed() {
+  trace(LogCategory::kBlocks, "all invalidated: where RAM and ROM lie has changed");
+  clear();
+}
+
 Block* BlockCache::replace(Block* block) {
+  trace_end(*block, "replaced");
   kill(block);
   return find_or_add(block->physical, block->rip, block->mode);
 }

@@ -62,7 +62,7 @@ class BlockCache final : private MemoryListener {
   };
 
   void on_code_written(Gpa start, uint64_t size) override;
-  void on_layout_changed() override { clear(); }
+  void on_layout_changed() override;
 
   static size_t bucket(uint64_t physical, uint32_t rip, Mode mode) {
     const uint64_t x = (physical ^ (uint64_t{rip} << 20) ^ (uint64_t{mode.bits} << 44)) * 0x9e3779b97f4a7c15;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -15,19 +14,16 @@ Result<std::unique_ptr<CodeBuffer>> CodeBuffer::create(uint64_t bytes) {
         fmt::format("the translator's code cache: {}: {}; use --engine interp", what, std::strerror(errno)),
         ExitStatus::kHostCannot};
   };
-  const int fd = memfd_create("vireo-code", MFD_CLOEXEC);
-  if (fd < 0) return failure("no memory file");
-  void* writable = MAP_FAILED;
-  void* executable = MAP_FAILED;
-  if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) {
-    writable = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    executable = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-  }
-  close(fd);
-  if (writable == MAP_FAILED) return failure("cannot map it writable");
-  if (executable == MAP_FAILED) {
+  // Shared anonymous memory, not a memfd: perf looks into its map (--perf-map) for memory without a name
+  // alone.
+  void* writable = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (writable == MAP_FAILED) return failure("no memory");
+  // Old size 0: a second mapping of the same memory.
+  void* executable = mremap(writable, 0, bytes, MREMAP_MAYMOVE);
+  if (executable == MAP_FAILED || mprotect(executable, bytes, PROT_READ | PROT_EXEC) != 0) {
     const Error error = failure("cannot map it executable");
     munmap(writable, bytes);
+    if (executable != MAP_FAILED) munmap(executable, bytes);
     return error;
   }
   return std::unique_ptr<CodeBuffer>(

@@ -1,4 +1,4 @@
-// Memory for translated code: one memfd, mapped writable here and executable there; nothing is ever both.
+// Memory for translated code, mapped writable here and executable there; nothing is ever both.
 #pragma once
 
 #include <cstdint>

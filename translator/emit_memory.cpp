@@ -81,8 +81,9 @@ x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool wr
 void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned) {
   save_flags();
   const Gp linear = linear32.r32();
-  SlowProbe slow{
-      a.newLabel(), Label(), a.newLabel(), Label(), step_label(), linear, static_cast<uint8_t>(bytes), write};
+  SlowProbe slow{a.newLabel(), Label(), a.newLabel(), Label(),
+                 step_label(), linear,  insn_,        static_cast<uint8_t>(bytes),
+                 write};
   a.bind(slow.retry);
   // MOVUPS and its like are hardly ever aligned; narrower operands mostly are.
   const bool expect_unaligned = bytes == 16 && !aligned;

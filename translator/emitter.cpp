@@ -78,6 +78,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.sites.clear();
   block.exits.clear();
   block.interpreted.clear();
+  start_part(CodePart::Kind::kEntry);
   emit_entry(wanted_entry(insns));
   if (block.crosses) emit_second_page_check();
   if (environment_.options.stack_groups && environment_.options.inline_memory && !block.plain &&
@@ -86,6 +87,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   }
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
+    start_part(CodePart::Kind::kInsn, insn_);
     if (insn_ == group_.first && group_.first != group_.end) emit_group_probe();
     if ((block.always_interpret >> insn_ & 1) != 0 || !emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
@@ -102,7 +104,10 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   const uint32_t next_rip = insns[insn_ - 1].next_rip;
   block.guest_bytes = next_rip - block.rip;
   block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
-  if (!ended_) emit_edge(next_rip);
+  if (!ended_) {
+    start_part(CodePart::Kind::kEnd);
+    emit_edge(next_rip);
+  }
   emit_slow_paths();
   block.code = address_;
   block.code_bytes = offset();
@@ -207,6 +212,7 @@ asmjit::Label Emitter::step_label() {
 
 void Emitter::emit_slow_paths() {
   for (const SlowProbe& p : slow_probes_) {
+    start_part(CodePart::Kind::kSlow, p.insn);
     const x86::Gp linear = p.linear.r32();
     if (p.unaligned.isValid()) {
       a.bind(p.unaligned);
@@ -227,6 +233,7 @@ void Emitter::emit_slow_paths() {
     a.jmp(p.step);
   }
   for (const SlowFpu& f : slow_fpu_) {
+    start_part(CodePart::Kind::kSlow, f.insn);
     a.bind(f.start);
     a.mov(x86::r10d, f.unit);
     call_to(environment_.trampolines.load_fpu);
@@ -236,6 +243,7 @@ void Emitter::emit_slow_paths() {
     add_site(Site::Kind::kNoFpu, f.insn);
   }
   for (SlowStep& s : slow_steps_) {
+    start_part(CodePart::Kind::kSlow, s.insn);
     a.bind(s.start);
     call_interpreter(s.insn, true);
     if (s.ends_block) {  // a branch that was not taken
@@ -258,12 +266,14 @@ void Emitter::emit_slow_paths() {
     a.jmp(s.after);
   }
   if (group_fail_.isValid()) {
+    start_part(CodePart::Kind::kSlow, group_.first);
     a.bind(group_fail_);
     call_to(environment_.trampolines.exit_call_saved);
     add_site(Site::Kind::kGroup, group_.first);
   }
   for (const EdgeStub& e : side_exits_) {
     BlockExit& exit = block_->exits[e.exit];
+    start_part(CodePart::Kind::kSideExit, e.exit);
     a.bind(e.start);
     a.lea(host::kCountdown, x86::ptr(host::kCountdown, insn_ - exit.after));
     const Label stub = a.newLabel();
@@ -273,11 +283,13 @@ void Emitter::emit_slow_paths() {
   }
   if (second_page_changed_.isValid()) {
     // The instruction must be fetched anew: no step of the one that was decoded.
+    start_part(CodePart::Kind::kSlow, 0);
     a.bind(second_page_changed_);
     call_to(environment_.trampolines.exit_call_saved);
     add_site(Site::Kind::kStep, 0);
   }
   for (const EdgeStub& e : edge_stubs_) {
+    start_part(CodePart::Kind::kExit, e.exit);
     a.bind(e.start);
     emit_edge_stub(e.exit);
   }

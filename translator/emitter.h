@@ -42,6 +42,21 @@ struct EmitterMode {
   uint32_t code_limit = 0xffffffff;
 };
 
+/// Where a piece of a block's host code starts that was made for one purpose.
+struct CodePart {
+  enum class Kind : uint8_t {
+    kEntry,
+    kInsn,      ///< instruction `index`
+    kEnd,       ///< to where the block goes on
+    kSlow,      ///< instruction `index`, when its fast path cannot
+    kSideExit,  ///< exit `index`, taken from inside the block
+    kExit,      ///< exit `index`, while it is not linked
+  };
+  uint32_t offset;
+  Kind kind;
+  uint16_t index;
+};
+
 class Emitter {
  public:
   Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address);
@@ -49,6 +64,8 @@ class Emitter {
   /// Emits `insns` and fills in what the block says of its code.
   void emit_block(std::span<const ScannedInsn> insns, Block& block);
   std::span<const uint8_t> code() const;
+  /// Before emit_block(): notes its parts there.
+  void record_parts(std::vector<CodePart>& parts) { parts_ = &parts; }
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -174,10 +191,14 @@ class Emitter {
   void emit_entry(FlagState wanted);
   void emit_slow_paths();
   uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }
+  void start_part(CodePart::Kind kind, size_t index = 0) {
+    if (parts_ != nullptr) parts_->push_back({offset(), kind, static_cast<uint16_t>(index)});
+  }
 
   struct SlowProbe {
     Label miss, unaligned, retry, back, step;
     Gp linear;
+    uint16_t insn;
     uint8_t bytes;
     bool write;
   };
@@ -205,6 +226,7 @@ class Emitter {
   asmjit::CodeHolder code_;
   asmjit::x86::Assembler a;
   Block* block_ = nullptr;
+  std::vector<CodePart>* parts_ = nullptr;
   StackGroup group_;
   asmjit::Label group_fail_;
   uint16_t insn_ = 0;  ///< index of the current instruction

@@ -23,6 +23,7 @@ struct Options {
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated
+  bool perf_map = false;      ///< /tmp/perf-PID.map names translated code for perf
 };
 
 /// The options that comma-separated words ask for, from the left to the right:

@@ -4,6 +4,9 @@
 #include "core/check.h"
 #include "core/isa/cpuid.h"
 #include "core/isa/decode.h"
+#include "core/log.h"
+#include "translator/code_dump.h"
+#include "translator/code_names.h"
 #include "translator/translator_impl.h"
 
 namespace vireo::translator {
@@ -87,10 +90,20 @@ void Translator::Impl::translate(Block& block) {
   }
   const uint8_t* address = blocks->reserve(kMaxBlockCode);
   Emitter emitter(environment, mode, address);
+  std::vector<CodePart> parts;
+  if (log_enabled(LogCategory::kCode)) emitter.record_parts(parts);
+  block.code_base = mode.code_base;
   emitter.emit_block(scanned, block);
   CHECK(block.code_bytes <= kMaxBlockCode);
   buffer->write(address, emitter.code());
   blocks->publish(&block);
+  if (perf_map != nullptr) perf_map->add(block);
+  if (log_enabled(LogCategory::kBlocks)) {
+    trace(LogCategory::kBlocks,
+          "translated {}: physical {:08x}, {} instructions, {} guest bytes, {} host bytes", block_name(block),
+          block.physical, block.insn_count, block.guest_bytes, block.code_bytes);
+  }
+  if (log_enabled(LogCategory::kCode)) trace_code(block, interp.code_size(), scanned, parts, trampolines);
 }
 
 }  // namespace vireo::translator

@@ -10,6 +10,8 @@
 #include "core/check.h"
 #include "core/interp/mxcsr.h"
 #include "core/isa/cpuid.h"
+#include "core/log.h"
+#include "translator/code_names.h"
 #include "translator/translator_impl.h"
 
 namespace vireo::translator {
@@ -48,8 +50,14 @@ Result<std::unique_ptr<Translator>> Translator::create(CpuContext& context, cons
     return Error{fmt::format("the translator: no memory: {}; use --engine interp", std::strerror(errno)),
                  ExitStatus::kHostCannot};
   }
-  return std::unique_ptr<Translator>(
-      new Translator(std::make_unique<Impl>(context, options, buffer.take(), frame, pairs)));
+  auto impl = std::make_unique<Impl>(context, options, buffer.take(), frame, pairs);
+  if (options.perf_map) {
+    auto map = PerfMap::create();
+    if (!map) return map.error();
+    impl->perf_map = map.take();
+    impl->perf_map->add(impl->trampolines);
+  }
+  return std::unique_ptr<Translator>(new Translator(std::move(impl)));
 }
 
 Translator::Translator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -223,6 +231,7 @@ void Translator::Impl::refresh_mode() {
     code_limit = cs.limit;
     if (code_segments.empty()) code_segments[{0, 0xffffffff}] = 0;
     if (code_segments.size() >= kMaxCodeSegments) {
+      trace(LogCategory::kBlocks, "all invalidated: {} code segments", code_segments.size());
       blocks->clear();
       code_segments.clear();
       code_segments[{0, 0xffffffff}] = 0;
@@ -479,6 +488,9 @@ void Translator::Impl::handle_exit() {
 
 void Translator::Impl::count_exit(Leaving why) {
   ++stats.leaves[static_cast<size_t>(why)];
+  if (log_enabled(LogCategory::kExits)) {
+    trace(LogCategory::kExits, "{}: {:08x} {}", leaving_name(why), cpu.rip, mode_name(mode.mode));
+  }
 }
 
 void Translator::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {

@@ -12,6 +12,7 @@
 #include "translator/counters.h"
 #include "translator/emitter.h"
 #include "translator/host_fault.h"
+#include "translator/perf_map.h"
 #include "translator/translator.h"
 
 namespace vireo::translator {
@@ -83,6 +84,7 @@ struct Translator::Impl {
   EmitterEnvironment environment;
   EmitterMode mode;
   FaultRange fault_range;
+  std::unique_ptr<PerfMap> perf_map;
 
   std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
   struct Context {

@@ -28,14 +28,18 @@ csh handle_for(CodeSize code_size) {
 
 }  // namespace
 
-std::string disassemble(std::span<const uint8_t> bytes, CodeSize code_size, uint64_t rip) {
+Disassembly disassemble_one(std::span<const uint8_t> bytes, CodeSize code_size, uint64_t rip) {
   cs_insn* insn = nullptr;
   const size_t count = cs_disasm(handle_for(code_size), bytes.data(), bytes.size(), rip, 1, &insn);
-  if (count == 0) return "(bad)";
-  std::string text = insn->mnemonic;
-  if (insn->op_str[0]) text.append(" ").append(insn->op_str);
+  if (count == 0) return {"(bad)", 0};
+  Disassembly found{insn->mnemonic, insn->size};
+  if (insn->op_str[0]) found.text.append(" ").append(insn->op_str);
   cs_free(insn, count);
-  return text;
+  return found;
+}
+
+std::string disassemble(std::span<const uint8_t> bytes, CodeSize code_size, uint64_t rip) {
+  return disassemble_one(bytes, code_size, rip).text;
 }
 
 }  // namespace vireo::isa

@@ -10,8 +10,15 @@
 
 namespace vireo::isa {
 
+struct Disassembly {
+  std::string text;
+  unsigned length;  ///< 0 if it is none
+};
+
 /// The instruction at bytes[0], in Intel syntax: "mov eax, dword ptr [ecx + 8]"; "(bad)" if it is none. `rip`
 /// is its address, for relative targets. Microseconds, so not for translation.
+Disassembly disassemble_one(std::span<const uint8_t> bytes, CodeSize code_size, uint64_t rip);
+/// Its text alone.
 std::string disassemble(std::span<const uint8_t> bytes, CodeSize code_size, uint64_t rip);
 
 }  // namespace vireo::isa

@@ -19,8 +19,9 @@ struct EngineRow {
 constexpr EngineRow kEngines[] = {
     {"bt", "translation is the fastest engine of this version",
      [](CpuContext& context, const MachineConfig& config) -> Result<std::unique_ptr<ExecutionEngine>> {
-       const auto options = translator::parse_options(config.translator);
+       auto options = translator::parse_options(config.translator);
        if (!options) return options.error();
+       options.value().perf_map = config.perf_map;
        auto engine = translator::Translator::create(context, options.value());
        if (!engine) return engine.error();
        return std::unique_ptr<ExecutionEngine>(engine.take());
