@@ -20,6 +20,8 @@ struct Options {
   bool pair_calls = true;     ///< guest calls and returns use the host's
   bool inline_memory = true;  ///< else every memory access is the interpreter's
   bool stack_groups = true;   ///< one probe for several stack accesses of a block
+  bool side_exits = true;     ///< a block goes on behind conditional branches
+  bool adapt = true;          ///< code whose fast paths keep failing is translated anew without them
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated

@@ -15,9 +15,9 @@ namespace {
 
 /// A conditional branch ahead in the same page is a side exit: the block goes on behind it. A branch back
 /// closes a loop, so that what is behind it is another matter.
-bool ends_block(const ScannedInsn& x) {
+bool ends_block(const ScannedInsn& x, bool side_exits) {
   if (x.row->insn_class != isa::InsnClass::Control) return false;
-  if (x.row->mnemonic != isa::Mnemonic::JCC) return true;
+  if (x.row->mnemonic != isa::Mnemonic::JCC || !side_exits) return true;
   const auto distance = static_cast<int32_t>(x.insn.imm);
   return distance < 0 || ((x.next_rip + static_cast<uint32_t>(distance)) ^ x.rip) >= kPageSize;
 }
@@ -73,7 +73,7 @@ void Translator::Impl::scan(Block& block) {
     status = decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used));
     if (status != isa::DecodeStatus::kOk) break;
     used += scanned.back().insn.length;
-    if (ends_block(scanned.back())) break;
+    if (ends_block(scanned.back(), options.side_exits)) break;
   }
   block.crosses = false;
   // Not for an undefined instruction: the guest sees from its page tables what has been accessed.

@@ -418,6 +418,7 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, S
 
 /// Counts failures of a fast path in quick succession; true when it is time for a translation without it.
 bool Translator::Impl::fails_too_often(Block& block, uint64_t retired) {
+  if (!options.adapt) return false;
   constexpr uint64_t kSoon = 2000;
   constexpr uint8_t kTooMany = 16;
   block.failures = retired - block.last_failure < kSoon ? block.failures + 1 : 0;

@@ -47,7 +47,7 @@ struct Translator::Impl {
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
-  static bool fails_too_often(Block& block, uint64_t retired);
+  bool fails_too_often(Block& block, uint64_t retired);
   Block* replace(Block& block);
   void count_exit(Leaving why);
   std::optional<ExitReason> advance(uint64_t retired_limit);

@@ -10,7 +10,7 @@
 namespace vireo::testing {
 namespace {
 
-constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single"};
+constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single", "bt-off"};
 
 std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options) {
   options.code_cache_bytes = uint64_t{4} << 20;
@@ -39,6 +39,7 @@ std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& 
   if (name == "bt") return make_translator(context, {.hot_threshold = 0});
   if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2});
   if (name == "bt-single") return make_translator(context, {.hot_threshold = 0, .max_block_insns = 1});
+  if (name == "bt-off") return make_translator(context, translator::parse_options("all-off,hot=0").take());
   return std::make_unique<interp::Interp>(context);
 }
 

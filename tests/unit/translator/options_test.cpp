@@ -20,17 +20,22 @@ TEST(TranslatorOptions, WordsApplyFromLeftToRight) {
   EXPECT_EQ(options.code_cache_bytes, 8u << 20);
   EXPECT_EQ(options.max_block_insns, 1u);
   EXPECT_TRUE(options.chain);
-  for (bool off : {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
-                   options.strings, options.system}) {
+  for (bool off :
+       {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu, options.strings,
+        options.system, options.stack_groups, options.side_exits, options.adapt}) {
     EXPECT_FALSE(off);
   }
 }
 
 TEST(TranslatorOptions, EachSwitchHasAnOff) {
   const Options options =
-      parse_options("no-chain,no-lookup,no-pairs,no-inline-memory,no-fpu,no-strings,no-system").take();
-  for (bool off : {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory,
-                   options.fpu, options.strings, options.system}) {
+      parse_options(
+          "no-chain,no-lookup,no-pairs,no-inline-memory,no-fpu,no-strings,no-system,no-groups,"
+          "no-side-exits,no-adapt")
+          .take();
+  for (bool off :
+       {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
+        options.strings, options.system, options.stack_groups, options.side_exits, options.adapt}) {
     EXPECT_FALSE(off);
   }
 }
