@@ -3,6 +3,8 @@
 
 boot_test.py --list
 boot_test.py VIREO --cache FOLDER [--engine ENGINE] [--artifacts FOLDER] NAME...
+
+ENGINE may have words for --translator behind it: bt:hot=0:no-chain
 """
 
 import argparse
@@ -53,8 +55,10 @@ class Guest:
         row = self.row
         seconds = row.get("seconds", DEFAULT_SECONDS)
         screen = self.work / "screen"
-        command = [self.vireo, "run", "--engine", self.engine, "--clock", "virtual", "--timeout", str(seconds),
-                   "--screen-text", str(screen)] + [self.expand(word) for word in row["options"]]
+        engine, *words = self.engine.split(":")
+        command = [self.vireo, "run", "--engine", engine, "--clock", "virtual", "--timeout", str(seconds),
+                   "--translator", ",".join(words), "--screen-text", str(screen)]
+        command += [self.expand(word) for word in row["options"]]
         if "until" in row:
             command += ["--until-text", row["until"]]
         command += more_options
