@@ -32,7 +32,7 @@ inline Gp guest(unsigned number, unsigned bytes) {
 inline const Gpq kFlags = rax;      ///< saved arithmetic flags: AH as LAHF, AL = OF; else free
 inline const Gpq kAddress = r10;    ///< linear address of the access; exits: a host address
 inline const Gpq kDelta = r11;      ///< host address minus linear address; else free
-inline const Gpq kValue = r12;      ///< free; survives a probe
+inline const Gpq kValue = r12;      ///< a PageGroup's host address, else free; survives a probe
 inline const Gpq kTlb = r13;        ///< TlbTables of the current privilege + kTlbBias
 inline const Gpq kFrame = r14;      ///< Frame + kFrameBias
 inline const Gpq kCountdown = r15;  ///< instructions that may still retire
@@ -59,12 +59,12 @@ enum class ExitKind : uint64_t {
 /// Direct-mapped: from a guest EIP to translated code. A context is a number for a mode and a generation of
 /// what the TLB lets that privilege execute (Mmu::exec_generation()): entries of another one never match.
 struct JumpCache {
-  static constexpr unsigned kBits = 13;
+  static constexpr unsigned kBits = 16;
   static constexpr unsigned kEntries = 1u << kBits;
   static constexpr uint64_t kNoTag = ~uint64_t{0};
   std::array<uint64_t, kEntries> tag;   ///< context << 32 | EIP
   std::array<uint64_t, kEntries> code;  ///< host address, entry with FlagState::kSaved
-  static unsigned slot(uint32_t rip) { return rip & (kEntries - 1); }
+  static unsigned slot(uint32_t rip) { return rip % kEntries; }
 };
 
 /// Units of the host that the guest's instructions need. kX87 implies kMmx.
@@ -97,6 +97,9 @@ struct Frame {
   uint8_t fpu_ready;
   uint8_t pad[3];
   uint32_t fpu_scratch;            ///< a control word between its check and its use
+  std::array<uint64_t, 8> groups;  ///< host addresses of PageGroups
+  std::array<uint64_t, 4>
+      across;  ///< the end of one page and the start of the next (Trampolines::read_across)
   std::array<uint64_t, 16> saved;  ///< registers around calls of C++ functions
   std::array<interp::Interp::SegmentView, 6> views;
   uint32_t host_mxcsr;
@@ -114,14 +117,14 @@ static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
 /// What a place in a block's host code that can leave it stands for.
 struct Site {
   enum class Kind : uint8_t {
-    kStep,       ///< the interpreter executes instruction `insn`
-    kGroup,      ///< the block's stack accesses from instruction `insn` on are not all in one accessible page
-    kNoFpu,      ///< the interpreter goes on at instruction `insn`: the host's units may not execute it
-    kLink,       ///< the block's exit `insn` is not linked yet
-    kPollSaved,  ///< the countdown ran out at the block's start, flags in rax
-    kPollEflags,  ///< the same, flags in EFLAGS
-    kFault,       ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
-    kFpu,         ///< nothing leaves here: an x87 instruction pointer may be this address
+    kStep,         ///< the interpreter executes instruction `insn`
+    kNoFpu,        ///< the interpreter goes on at instruction `insn`: the host's units may not execute it
+    kLink,         ///< the block's exit `insn` is not linked yet
+    kPollSaved,    ///< the countdown ran out at the block's start, flags in rax
+    kPollEflags,   ///< the same, flags in EFLAGS
+    kFaultEflags,  ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
+    kFaultSaved,   ///< the same, flags in rax
+    kFpu,          ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

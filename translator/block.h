@@ -22,11 +22,16 @@ struct Mode {
     kProtected = 1u << 6,
     kV86 = 1u << 7,
     kCpl0 = 1u << 8,
+    /// Without PageGroups: where blocks go on that have found that a group of theirs is not in one accessible
+    /// page. No mode of the CPU.
+    kPlain = 1u << 9,
   };
-  static constexpr unsigned kCodeSegmentShift = 9;  ///< above: number of the (base, limit) of CS; 0 is flat
+  static constexpr unsigned kCodeSegmentShift = 10;  ///< above: number of the (base, limit) of CS; 0 is flat
   uint32_t bits = 0;
 
   bool has(uint32_t bit) const { return bits & bit; }
+  Mode plain() const { return {bits | kPlain}; }
+  Mode of_cpu() const { return {bits & ~uint32_t{kPlain}}; }
   bool operator==(const Mode&) const = default;
 };
 
@@ -47,10 +52,10 @@ struct InterpretedInsn {
 struct BlockExit {
   uint32_t target_rip = 0;
   FlagState flags = FlagState::kEflags;  ///< when it is taken
-  uint16_t after = 0;       ///< instructions of the block that have retired when it is taken; 0: all
-  uint32_t jump = 0;        ///< offset of the 32-bit relative operand of the jump or call
-  uint32_t stub = 0;        ///< offset of where it goes while it is not linked
+  uint32_t jump = 0;                     ///< offset of the 32-bit relative operand of the jump or call
+  uint32_t stub = 0;                     ///< offset of where it goes while it is not linked
   uint32_t check = 0;       ///< offset of the 32-bit operand that exec_frame is compared with; 0: same page
+  bool plain = false;       ///< the target is translated without PageGroups
   Block* target = nullptr;  ///< linked to
 };
 
@@ -69,7 +74,6 @@ struct Block {
 
   uint32_t code_base = 0;  ///< of CS, once it is translated
   State state = State::kCold;
-  bool plain = false;  ///< translate it without a StackGroup
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
   /// Failures of fast paths in quick succession, and cpu.retired at the latest.

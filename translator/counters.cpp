@@ -43,8 +43,6 @@ std::string_view leaving_name(Leaving leaving) {
       return "countdown";
     case Leaving::kStep:
       return "rest of an instruction";
-    case Leaving::kGroup:
-      return "group of accesses";
     case Leaving::kNoFpu:
       return "FPU not to be used";
     case Leaving::kHostFault:

@@ -16,7 +16,6 @@ enum class Leaving : uint8_t {
   kIndirect,     ///< an indirect branch to an EIP that is not in the jump cache
   kCountdown,    ///< the limit of retired instructions, or the time to look up
   kStep,         ///< the rest of an instruction is the interpreter's
-  kGroup,        ///< accesses that are probed together are not all in reach
   kNoFpu,        ///< x87, MMX or SSE instructions that may not execute now
   kHostFault,    ///< a host exception: division
   kEvent,        ///< an interpreted instruction faulted, paused, or made an interrupt or an exit due

@@ -8,14 +8,6 @@ namespace vireo::translator {
 using namespace asmjit;
 using isa::Mnemonic;
 
-namespace {
-
-x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
-  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
-}
-
-}  // namespace
-
 bool Emitter::emit_Control(const ScannedInsn& x) {
   switch (x.row->mnemonic) {
     case Mnemonic::JCC:
@@ -94,8 +86,7 @@ bool Emitter::emit_jcc(const ScannedInsn& x) {
     const Label stub = a.newLabel();
     a.long_().j(condition, stub);
     if (insn_ + 1u < insns_.size()) {  // the block goes on when it is not taken
-      block_->exits[exit].after = static_cast<uint16_t>(insn_ + 1);
-      side_exits_.push_back({stub, exit});
+      side_exits_.push_back({stub, exit, insn_ + 1u});
       return true;
     }
     edge_stubs_.push_back({stub, exit});
@@ -141,8 +132,8 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const bool indirect = x.insn.opcode == 0xff;
   const bool pair = environment_.options.pair_calls;
   if (indirect) {
-    // The push of a group needs no address, and r12 is the group's.
-    const Gp target = in_group() ? x86::r10d : x86::r12d;
+    // The push of a group needs no address, and r12 may be the group's.
+    const Gp target = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
     if (!load_branch_target(x, target)) return false;
     check_code_limit(target);
     push_immediate(return_rip, bytes);
@@ -220,11 +211,11 @@ bool Emitter::emit_jmp_indirect(const ScannedInsn& x) {
 bool Emitter::load_branch_target(const ScannedInsn& x, const Gp& out) {
   const unsigned bytes = x.insn.operand_size;
   if (x.insn.is_memory()) {
-    const Gp linear = emit_operand(x.insn, bytes, false);
+    const Mem place = emit_operand(x.insn, bytes, false);
     if (bytes == 4) {
-      a.mov(out.r32(), probed(linear, 4));
+      a.mov(out.r32(), place);
     } else {
-      a.movzx(out.r32(), probed(linear, 2));
+      a.movzx(out.r32(), place);
     }
   } else if (bytes == 4) {
     a.mov(out.r32(), host::guest32(x.insn.rm()));
@@ -251,11 +242,10 @@ void Emitter::emit_lookup_jump() {
   const auto jumps = [](size_t offset) {
     return static_cast<int32_t>(offsetof(Frame, jumps) + offset) - kFrameBias;
   };
-  a.mov(x86::r11d, x86::r10d);
-  a.and_(x86::r11d, JumpCache::kEntries - 1);
-  a.mov(x86::r12, VIREO_FRAME(context_tag));
-  a.or_(x86::r12, x86::r10);
-  a.cmp(x86::r12, x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, tag))));
+  static_assert(JumpCache::kEntries == 1u << 16);
+  a.movzx(x86::r11d, x86::r10w);
+  a.add(x86::r10, VIREO_FRAME(context_tag));
+  a.cmp(x86::r10, x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, tag))));
   a.jne(miss);
   a.jmp(x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, code))));
   a.bind(miss);

@@ -32,9 +32,11 @@ bool Emitter::emit_Fpu(const ScannedInsn& x) {
 bool Emitter::emit_fldcw(const ScannedInsn& x) {
   if (!environment_.options.fpu || !environment_.options.inline_memory) return false;
   require_fpu(fpu_unit::kX87);
-  const Gp linear = emit_operand(x.insn, 2, false);
+  const Mem place = emit_operand(x.insn, 2, false);
   // What is checked is what is loaded, whatever devices write meanwhile.
-  a.movzx(x86::r11d, x86::word_ptr(linear.r64(), host::kDelta));
+  use_delta();
+  a.movzx(x86::r11d, place);
+  save_flags();
   a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);
   a.not_(x86::r11d);
   a.test(x86::r11d, interp::fsw::kExceptions);

@@ -7,19 +7,6 @@ namespace vireo::translator {
 
 using namespace asmjit;
 
-bool Emitter::flat(SegReg segment) const {
-  switch (segment) {
-    case SegReg::kEs:
-      return mode_.mode.has(Mode::kFlatEs);
-    case SegReg::kSs:
-      return mode_.mode.has(Mode::kFlatSs);
-    case SegReg::kDs:
-      return mode_.mode.has(Mode::kFlatDs);
-    default:
-      return false;
-  }
-}
-
 x86::Gp Emitter::emit_offset(const isa::Insn& insn) {
   const bool has_base = insn.base < isa::kNoRegister;
   const bool has_index = insn.index < isa::kNoRegister;
@@ -78,12 +65,24 @@ x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool wr
   return x86::r10d;
 }
 
+void Emitter::emit_page_number(const Gp& out, const Gp& linear) {
+  if (environment_.bmi2) {
+    a.shrx(out.r32(), linear.r32(), host::kTlb.r32());
+  } else {
+    a.mov(out.r32(), linear.r32());
+    a.shr(out.r32(), 12);
+  }
+}
+
 void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned) {
   save_flags();
+  use_delta();
   const Gp linear = linear32.r32();
-  SlowProbe slow{a.newLabel(), Label(), a.newLabel(), Label(),
-                 step_label(), linear,  insn_,        static_cast<uint8_t>(bytes),
-                 write};
+  SlowProbe slow{a.newLabel(), Label(), Label(),
+                 a.newLabel(), Label(), step_label(),
+                 linear,       insn_,   static_cast<uint8_t>(bytes),
+                 write,        aligned};
+  if (bytes > 1 && !write && !aligned) slow.across = a.newLabel();
   a.bind(slow.retry);
   // MOVUPS and its like are hardly ever aligned; narrower operands mostly are.
   const bool expect_unaligned = bytes == 16 && !aligned;
@@ -91,18 +90,10 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
     a.lea(x86::r11d, x86::ptr(linear.r64(), 15));
     a.xor_(x86::r11d, linear);
     a.test(x86::r11d, ~static_cast<int32_t>(kPageMask));
-    a.jnz(step_label());
+    a.jnz(write ? slow.step : slow.across);
+    slow.back = a.newLabel();
   }
-  if (aligned && bytes > 1) {  // #GP comes before the page tables are looked at
-    a.test(linear.r8(), bytes - 1);
-    a.jnz(step_label());
-  }
-  if (environment_.bmi2) {
-    a.shrx(x86::r11d, linear, host::kTlb.r32());
-  } else {
-    a.mov(x86::r11d, linear);
-    a.shr(x86::r11d, 12);
-  }
+  emit_page_number(host::kDelta, linear);
   a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
   a.test(host::kDelta, host::kDelta);
   a.jz(slow.miss);
@@ -112,15 +103,42 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
     const uint32_t mask = bytes == 2 ? 1 : bytes <= 4 ? 3 : bytes <= 8 ? 7 : 15;
     a.test(linear.r8(), mask);
     a.jnz(slow.unaligned);
-    a.bind(slow.back);
   }
+  if (slow.back.isValid()) a.bind(slow.back);
   slow_probes_.push_back(slow);
 }
 
-x86::Gp Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
+void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned) {
+  save_flags();
+  use_delta();
+  a.mov(x86::r10d, linear);
+  if ((linear & kPageMask) + bytes > kPageSize) {
+    a.jmp(step_label());
+    return;
+  }
+  SlowProbe slow{a.newLabel(), Label(), Label(),
+                 a.newLabel(), Label(), step_label(),
+                 x86::r10d,    insn_,   static_cast<uint8_t>(bytes),
+                 write,        aligned};
+  a.bind(slow.retry);
+  a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, linear / kPageSize));
+  a.test(host::kDelta, host::kDelta);
+  a.jz(slow.miss);
+  slow_probes_.push_back(slow);
+}
+
+x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
+  const GroupedAccess& access = groups_.operands[insn_];
+  if (has_group(access)) return grouped(access, bytes);
+  const bool constant = insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
+  if (constant && flat(insn.segment)) {
+    const auto offset = static_cast<uint32_t>(insn.disp);
+    emit_constant_probe(insn.address_size == 2 ? offset & 0xffff : offset, bytes, write, aligned);
+    return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
+  }
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
   emit_probe(linear, bytes, write, aligned);
-  return linear;
+  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
 }
 
 }  // namespace vireo::translator

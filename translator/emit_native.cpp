@@ -50,6 +50,7 @@ void Emitter::require_fpu(uint8_t units) {
     a.test(VIREO_FRAME(fpu_ready), unit);
     a.jz(slow.start);
     a.bind(slow.back);
+    use_delta();
     slow_fpu_.push_back(slow);
     fpu_checked_ |= unit;
     if (unit == fpu_unit::kX87) fpu_checked_ |= fpu_unit::kMmx;
@@ -66,20 +67,15 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   const uint8_t units = units_of(x.insn, row);
   require_fpu(units);
   HostForm form;
-  if (in_group() && is_stack_operand(x.insn, use)) {
-    form.memory_base = static_cast<uint8_t>(x86::r9.id());
-    form.memory_index = static_cast<uint8_t>(host::kValue.id());
-    form.memory_disp = static_cast<int32_t>(x.insn.disp);
-  } else if (use.memory) {
-    const bool aligned =
-        (units & fpu_unit::kSse) && use.memory_bytes == 16 && !row.has(isa::attribute::kUnaligned);
-    const Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
-    form.memory_base = static_cast<uint8_t>(linear.id());
-    form.memory_index = static_cast<uint8_t>(host::kDelta.id());
-  }
+  const bool aligned = must_be_aligned(row, use);
+  if (use.memory) form.set_memory(emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned));
+  if (aligned && row.flags.modified != 0) restore_flags();  // it may fault
   prepare_flags(row, false);
   if (has_explicit_lengths(row.mnemonic)) a.mov(x86::eax, x86::r8d);  // the flags in rax are dead
   if (row.insn_class == isa::InsnClass::Fpu) add_site(Site::Kind::kFpu, insn_);
+  if (aligned) {  // host pages are aligned as the guest's are, so what raises #GP here would there
+    add_site(flags_ == FlagState::kSaved ? Site::Kind::kFaultSaved : Site::Kind::kFaultEflags, insn_);
+  }
   embed(reencode(x.insn, row, x.bytes, form));
   note_flags_after(row);
   return true;

@@ -35,6 +35,15 @@ bool writes_eax(Mnemonic m) {
 
 }  // namespace
 
+bool writes_all_flags(const isa::InsnRow& row) {
+  // What the manual calls undefined, silicon may leave unchanged; AF of the logic instructions is known to be
+  // cleared.
+  const uint32_t undefined = row.flags.undefined & rflags::kArithmetic;
+  return (row.flags.modified & rflags::kArithmetic) == rflags::kArithmetic &&
+         (row.flags.tested & rflags::kArithmetic) == 0 && !row.has(isa::attribute::kFlagsIfCount) &&
+         (undefined == 0 || (undefined == rflags::kAf && row.family == isa::Family::Alu));
+}
+
 /// Before an instruction with these effects: the flags into EFLAGS if it needs them or leaves some of them
 /// alone; or if it needs rax.
 void Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
@@ -44,17 +53,51 @@ void Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
     if (free_rax) restore_flags();
     return;
   }
-  // What the manual calls undefined, silicon may leave unchanged; AF of the logic instructions is known to be
-  // cleared.
-  const uint32_t undefined = row.flags.undefined & rflags::kArithmetic;
-  const bool all_written = modified == rflags::kArithmetic && tested == 0 &&
-                           !row.has(isa::attribute::kFlagsIfCount) &&
-                           (undefined == 0 || (undefined == rflags::kAf && row.family == isa::Family::Alu));
-  if (all_written) {
+  if (writes_all_flags(row) || (tested == 0 && flags_ == FlagState::kSaved && flags_die())) {
     forget_flags();
   } else {
     restore_flags();
   }
+}
+
+bool Emitter::flags_die() const {
+  for (size_t i = insn_ + 1u; i < insns_.size(); ++i) {
+    const ScannedInsn& x = insns_[i];
+    // Whatever may leave, or may be the interpreter's, shows the flags.
+    if (x.row->insn_class != isa::InsnClass::Passthrough || operand_use(x.insn, *x.row).memory) return false;
+    if (block_->always_interpret >> i & 1) return false;
+    switch (x.row->mnemonic) {
+      case Mnemonic::MOV:
+      case Mnemonic::MOVZX:
+      case Mnemonic::MOVSX:
+      case Mnemonic::LEA:
+      case Mnemonic::ADD:
+      case Mnemonic::SUB:
+      case Mnemonic::AND:
+      case Mnemonic::OR:
+      case Mnemonic::XOR:
+      case Mnemonic::CMP:
+      case Mnemonic::TEST:
+      case Mnemonic::NEG:
+      case Mnemonic::NOT:
+      case Mnemonic::INC:
+      case Mnemonic::DEC:
+      case Mnemonic::SHL:
+      case Mnemonic::SHR:
+      case Mnemonic::SAR:
+      case Mnemonic::ROL:
+      case Mnemonic::ROR:
+      case Mnemonic::IMUL:
+        break;
+      default:
+        return false;
+    }
+    const OperandUse use = operand_use(x.insn, *x.row);
+    if (use.uses_high_byte && use.names_esp) return false;
+    if (x.row->flags.tested & rflags::kArithmetic) return false;
+    if (writes_all_flags(*x.row)) return true;
+  }
+  return false;
 }
 
 void Emitter::note_flags_after(const isa::InsnRow& row) {
@@ -122,18 +165,13 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   HostForm form;
   form.eax_in_rax = needs_rax;
   form.high_bytes_exchanged = exchange;
-  if (in_group() && is_stack_operand(x.insn, use)) {
-    form.memory_base = static_cast<uint8_t>(x86::r9.id());
-    form.memory_index = static_cast<uint8_t>(host::kValue.id());
-    form.memory_disp = static_cast<int32_t>(x.insn.disp);
-  } else if (use.memory) {
-    Gp linear = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
-    if (exchange && linear.id() + 4u == x.insn.reg()) {
-      a.mov(x86::r10d, linear);
-      linear = x86::r10d;
+  if (use.memory) {
+    Mem place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    if (exchange && place.baseId() + 4u == x.insn.reg()) {
+      a.mov(x86::r10d, x86::gpd(place.baseId()));
+      place.setBase(x86::r10);
     }
-    form.memory_base = static_cast<uint8_t>(linear.id());
-    form.memory_index = static_cast<uint8_t>(host::kDelta.id());
+    form.set_memory(place);
   }
   if (divides) {
     restore_flags();  // it may fault
@@ -160,7 +198,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     }
   };
   exchange_halves();
-  if (divides) add_site(Site::Kind::kFault, insn_);
+  if (divides) add_site(Site::Kind::kFaultEflags, insn_);
   embed(reencode(x.insn, row, x.bytes, form));
   exchange_halves();
   if (needs_rax && writes_eax(row.mnemonic)) a.mov(x86::r8d, x86::eax);

@@ -88,8 +88,7 @@ bool Emitter::emit_selector_operand(const ScannedInsn& x) {
     return true;
   }
   if (!environment_.options.inline_memory) return false;
-  const Gp linear = emit_operand(x.insn, 2, false);
-  a.movzx(x86::r10d, x86::word_ptr(linear.r64(), host::kDelta));
+  a.movzx(x86::r10d, emit_operand(x.insn, 2, false));
   return true;
 }
 

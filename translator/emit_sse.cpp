@@ -27,8 +27,10 @@ bool Emitter::emit_Sse(const ScannedInsn& x) {
 bool Emitter::emit_ldmxcsr(const ScannedInsn& x) {
   if (!environment_.options.fpu || !environment_.options.inline_memory) return false;
   require_fpu(fpu_unit::kSse);
-  const Gp linear = emit_operand(x.insn, 4, false);
-  a.mov(x86::r11d, x86::dword_ptr(linear.r64(), host::kDelta));
+  const Mem place = emit_operand(x.insn, 4, false);
+  save_flags();
+  use_delta();
+  a.mov(x86::r11d, place);
   a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);
   a.and_(x86::r11d, ~environment_.mxcsr_mask | kMxcsrMasks);
   a.cmp(x86::r11d, kMxcsrMasks);

@@ -18,25 +18,8 @@ x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
 
 }  // namespace
 
-void Emitter::emit_group_probe() {
-  save_flags();
-  group_fail_ = a.newLabel();
-  a.lea(x86::r10, x86::ptr(x86::r9, group_.low));
-  a.lea(x86::r11, x86::ptr(x86::r9, group_.high - 1));
-  a.mov(x86::r12d, x86::r10d);
-  a.cmp(x86::r12, x86::r10);  // a group that wraps around 4 GiB is none
-  a.jne(group_fail_);
-  a.xor_(x86::r11, x86::r10);
-  a.shr(x86::r12d, 12);
-  a.test(x86::r11, ~static_cast<int32_t>(kPageMask));
-  a.jnz(group_fail_);
-  a.mov(x86::r12, tlb_word(group_.writes ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, x86::r12));
-  a.test(x86::r12, x86::r12);
-  a.jz(group_fail_);
-}
-
 x86::Mem Emitter::probe_push(unsigned bytes) {
-  if (in_group()) return x86::Mem(x86::r9, x86::r12, 0, -static_cast<int32_t>(bytes), bytes);
+  if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
   a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
   if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
   const Gp linear = emit_segment(SegReg::kSs, x86::r10d, bytes, true);
@@ -54,7 +37,7 @@ void Emitter::commit_push(unsigned bytes) {
 }
 
 x86::Mem Emitter::probe_pop(unsigned bytes) {
-  if (in_group()) return x86::Mem(x86::r9, x86::r12, 0, 0, bytes);
+  if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
   Gp offset = x86::r9d;
   if (!mode_.mode.has(Mode::kStack32)) {
     a.movzx(x86::r10d, x86::r9w);
@@ -103,13 +86,13 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       } else if (use.rm_is_gpr) {
         push_value(host::guest32(insn.rm()), bytes);
       } else if (use.memory) {
-        const Gp linear = emit_operand(insn, bytes, false);
-        // The push of a group needs no address, and r12 is the group's.
-        const Gp value = in_group() ? x86::r10d : x86::r12d;
+        const Mem place = emit_operand(insn, bytes, false);
+        // The push of a group needs no address, and r12 may be the group's.
+        const Gp value = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
         if (bytes == 4) {
-          a.mov(value, probed(linear, 4));
+          a.mov(value, place);
         } else {
-          a.movzx(value, probed(linear, 2));
+          a.movzx(value, place);
         }
         push_value(value, bytes);
       } else {
@@ -122,8 +105,7 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         if (insn.base == kEsp) return false;
         const Mem stack = probe_pop(bytes);
         a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), stack);
-        const Gp linear = emit_operand(insn, bytes, true);
-        a.mov(probed(linear, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+        a.mov(emit_operand(insn, bytes, true), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
         commit_pop(bytes);
         return true;
       }

@@ -42,9 +42,11 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
       default:
         return FlagState::kSaved;
     }
+    // An instruction that sets all of them does not care, and the poll is cheaper with them saved.
+    if (writes_all_flags(*x.row)) return FlagState::kSaved;
     if ((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) return FlagState::kEflags;
   }
-  return FlagState::kEflags;
+  return FlagState::kSaved;
 }
 
 void Emitter::emit_entry(FlagState wanted) {
@@ -57,7 +59,19 @@ void Emitter::emit_entry(FlagState wanted) {
     restore_flags();
   }
   block_->entry[static_cast<unsigned>(wanted)] = offset();
-  // Neither touches the flags. The count is filled in when it is known.
+  emit_poll(wanted);
+}
+
+/// The count is filled in when it is known.
+void Emitter::emit_poll(FlagState flags) {
+  if (flags == FlagState::kSaved) {
+    countdown_over_ = a.newLabel();
+    a.long_().sub(host::kCountdown, 0x7fff);
+    count_operand_ = offset() - 4;
+    a.jl(countdown_over_);
+    return;
+  }
+  // Neither touches the flags.
   a.long_().lea(host::kCountdown, x86::ptr(host::kCountdown, -0x7fff));
   count_operand_ = offset() - 4;
   if (environment_.bmi2) {
@@ -67,7 +81,7 @@ void Emitter::emit_entry(FlagState wanted) {
     a.bswap(x86::r10);
     a.movzx(x86::r10d, x86::r10b);
   }
-  add_site_at(offset(), wanted == FlagState::kSaved ? Site::Kind::kPollSaved : Site::Kind::kPollEflags, 0);
+  add_site(Site::Kind::kPollEflags, 0);
   a.mov(x86::r10, x86::ptr(host::kFrame, x86::r10, 3, kPollOffset));
 }
 
@@ -81,14 +95,18 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   start_part(CodePart::Kind::kEntry);
   emit_entry(wanted_entry(insns));
   if (block.crosses) emit_second_page_check();
-  if (environment_.options.stack_groups && environment_.options.inline_memory && !block.plain &&
-      mode_.mode.has(Mode::kCode32) && mode_.mode.has(Mode::kStack32) && mode_.mode.has(Mode::kFlatSs)) {
-    group_ = find_stack_group(insns);
+  groups_ = {};
+  if (environment_.options.page_groups && environment_.options.inline_memory &&
+      !block.mode.has(Mode::kPlain)) {
+    groups_ = find_page_groups(insns, mode_.mode, block.always_interpret);
   }
+  groups_.operands.resize(insns.size());
+  groups_.stack.resize(insns.size());
+  forget_groups();
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
     start_part(CodePart::Kind::kInsn, insn_);
-    if (insn_ == group_.first && group_.first != group_.end) emit_group_probe();
+    emit_group_probes();
     if ((block.always_interpret >> insn_ & 1) != 0 || !emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
       SlowStep& slow = slow_steps_.back();
@@ -96,7 +114,12 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
       slow.flags_after = flags_;
       slow.fpu_after = fpu_checked_;
       slow.ends_block = ended_;
+      use_delta();
     }
+    // The other emitters use kDelta as they like.
+    if (x.row->insn_class == InsnClass::Stack || x.row->insn_class == InsnClass::Segment ||
+        x.row->insn_class == InsnClass::System || x.row->insn_class == InsnClass::String)
+      use_delta();
     ++insn_;
     if (ended_) break;
   }
@@ -115,8 +138,9 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
   for (auto& i : block.interpreted) i->remaining = static_cast<uint16_t>(insn_ - i->index);
   uint8_t* count = const_cast<uint8_t*>(code().data()) + count_operand_;
-  const int32_t minus = -static_cast<int32_t>(insn_);
-  std::copy_n(reinterpret_cast<const uint8_t*>(&minus), 4, count);
+  const auto number = static_cast<int32_t>(insn_);
+  const int32_t operand = countdown_over_.isValid() ? number : -number;
+  std::copy_n(reinterpret_cast<const uint8_t*>(&operand), 4, count);
 }
 
 bool Emitter::emit_insn(const ScannedInsn& x) {
@@ -201,6 +225,7 @@ void Emitter::emit_interpreted(const ScannedInsn&) {
   call_interpreter(insn_, false);
   fpu_checked_ = 0;
   first_step_with_fpu_ = slow_steps_.size();
+  forget_groups();
 }
 
 asmjit::Label Emitter::step_label() {
@@ -219,13 +244,25 @@ void Emitter::emit_slow_paths() {
       a.mov(x86::r11d, linear);
       a.and_(x86::r11d, static_cast<uint32_t>(kPageMask));
       a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize) - p.bytes);
-      a.ja(p.step);
+      a.ja(p.write ? p.step : p.across);
       a.mov(x86::r11d, linear);
       a.shr(x86::r11d, 12);
       a.mov(host::kDelta, tlb_word(p.write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
       a.jmp(p.back);
     }
+    if (p.across.isValid()) {
+      a.bind(p.across);
+      if (linear != x86::r10d) a.mov(x86::r10d, linear);
+      call_to(environment_.trampolines.read_across);
+      a.test(x86::r11, x86::r11);
+      a.jnz(p.back);
+      a.jmp(p.step);
+    }
     a.bind(p.miss);
+    if (p.aligned) {  // #GP comes before the page tables are looked at
+      a.test(linear.r8(), p.bytes - 1);
+      a.jnz(p.step);
+    }
     if (linear != x86::r10d) a.mov(x86::r10d, linear);
     call_to(p.write ? environment_.trampolines.fill_write : environment_.trampolines.fill_read);
     a.test(x86::r11d, x86::r11d);
@@ -265,21 +302,19 @@ void Emitter::emit_slow_paths() {
     if (s.flags_after == FlagState::kEflags) restore_flags();
     a.jmp(s.after);
   }
-  if (group_fail_.isValid()) {
-    start_part(CodePart::Kind::kSlow, group_.first);
-    a.bind(group_fail_);
-    call_to(environment_.trampolines.exit_call_saved);
-    add_site(Site::Kind::kGroup, group_.first);
-  }
-  for (const EdgeStub& e : side_exits_) {
-    BlockExit& exit = block_->exits[e.exit];
+  for (const SideExit& e : side_exits_) {
     start_part(CodePart::Kind::kSideExit, e.exit);
     a.bind(e.start);
-    a.lea(host::kCountdown, x86::ptr(host::kCountdown, insn_ - exit.after));
+    a.lea(host::kCountdown, x86::ptr(host::kCountdown, static_cast<int32_t>(insn_ - e.retired)));
     const Label stub = a.newLabel();
     edge_stubs_.push_back({stub, e.exit});
     a.long_().jmp(stub);
-    exit.jump = offset() - 4;
+    block_->exits[e.exit].jump = offset() - 4;
+  }
+  if (countdown_over_.isValid()) {
+    a.bind(countdown_over_);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kPollSaved, 0);
   }
   if (second_page_changed_.isValid()) {
     // The instruction must be fetched anew: no step of the one that was decoded.

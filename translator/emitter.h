@@ -11,8 +11,8 @@
 #include "core/mmu.h"
 #include "translator/block.h"
 #include "translator/options.h"
+#include "translator/page_groups.h"
 #include "translator/reencode.h"
-#include "translator/stack_group.h"
 #include "translator/trampolines.h"
 
 namespace vireo::translator {
@@ -57,6 +57,9 @@ struct CodePart {
   uint16_t index;
 };
 
+/// An instruction with this row sets all arithmetic flags, whatever they were.
+bool writes_all_flags(const isa::InsnRow& row);
+
 class Emitter {
  public:
   Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address);
@@ -93,6 +96,8 @@ class Emitter {
   bool emit_lea(const ScannedInsn& x);
   bool emit_bit_string(const ScannedInsn& x, const OperandUse& use);
   void prepare_flags(const isa::InsnRow& row, bool free_rax);
+  /// Nobody can see the flags that the current instruction leaves.
+  bool flags_die() const;
   void note_flags_after(const isa::InsnRow& row);
 
   // --- stack (emit_stack.cpp); the pointer register changes last
@@ -102,9 +107,6 @@ class Emitter {
   void commit_push(unsigned bytes);
   /// The place of a pop, probed.
   Mem probe_pop(unsigned bytes);
-  /// Before the first instruction of group_: afterwards kValue is the delta of the group's page.
-  void emit_group_probe();
-  bool in_group() const { return group_.contains(insn_); }
   void commit_pop(unsigned bytes, unsigned extra = 0);
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
@@ -153,12 +155,31 @@ class Emitter {
   void emit_offset_to(const isa::Insn& insn, const Gp& out);
   /// Adds the segment's base after its checks; gives the register with the linear address.
   Gp emit_segment(SegReg segment, Gp offset, unsigned bytes, bool write);
+  void emit_page_number(const Gp& out, const Gp& linear);
   /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
-  /// `aligned`: the interpreter takes what is not.
+  /// `aligned`: the host checks that when it makes the access.
   void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false);
-  /// All three.
-  Gp emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
-  bool flat(SegReg segment) const;
+  /// The same for an address that is known, and that is in r10d afterwards.
+  void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
+  /// Where the operand by ModRM or moffs is: all three, or what its PageGroup knows. Uses kAddress and
+  /// kDelta.
+  Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
+  bool flat(SegReg segment) const { return is_flat(mode_.mode, segment); }
+
+  // --- page groups (emit_groups.cpp)
+  /// Those that begin at the current instruction.
+  void emit_group_probes();
+  void emit_group_probe(unsigned number);
+  bool has_group(const GroupedAccess& access) const {
+    return access.group != GroupedAccess::kNone && group_probed_[access.group];
+  }
+  Mem grouped(const GroupedAccess& access, unsigned bytes);
+  /// kValue is a group's until the end of the current instruction.
+  bool value_in_use() const;
+  /// From here on nothing is known of host addresses.
+  void forget_groups();
+  /// kDelta is overwritten.
+  void use_delta() { delta_group_ = GroupedAccess::kNone; }
 
   // --- flags
   void save_flags();
@@ -189,6 +210,7 @@ class Emitter {
 
   FlagState wanted_entry(std::span<const ScannedInsn> insns) const;
   void emit_entry(FlagState wanted);
+  void emit_poll(FlagState flags);
   void emit_slow_paths();
   uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }
   void start_part(CodePart::Kind kind, size_t index = 0) {
@@ -196,11 +218,11 @@ class Emitter {
   }
 
   struct SlowProbe {
-    Label miss, unaligned, retry, back, step;
+    Label miss, unaligned, across, retry, back, step;
     Gp linear;
     uint16_t insn;
     uint8_t bytes;
-    bool write;
+    bool write, aligned;
   };
   struct SlowFpu {
     Label start, back;
@@ -219,6 +241,12 @@ class Emitter {
     Label start;
     size_t exit;
   };
+  /// Taken in the middle of the block: the countdown is put right first.
+  struct SideExit {
+    Label start;
+    size_t exit;
+    unsigned retired;  ///< instructions of the block
+  };
 
   const EmitterEnvironment& environment_;
   const EmitterMode& mode_;
@@ -227,8 +255,10 @@ class Emitter {
   asmjit::x86::Assembler a;
   Block* block_ = nullptr;
   std::vector<CodePart>* parts_ = nullptr;
-  StackGroup group_;
-  asmjit::Label group_fail_;
+  PageGroups groups_;
+  std::vector<bool> group_probed_;
+  uint8_t delta_group_ = GroupedAccess::kNone;  ///< the group whose host address kDelta has
+  asmjit::Label countdown_over_;
   uint16_t insn_ = 0;  ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
   uint8_t fpu_checked_ = 0;  ///< fpu_unit bits that the block has tested
@@ -240,7 +270,7 @@ class Emitter {
   size_t first_step_with_fpu_ = 0;  ///< of slow_steps_: those before it are behind it again without the units
   asmjit::Label second_page_changed_;
   std::vector<EdgeStub> edge_stubs_;
-  std::vector<EdgeStub> side_exits_;  ///< taken in the middle of the block: the countdown is put right first
+  std::vector<SideExit> side_exits_;
   std::span<const ScannedInsn> insns_;
 };
 

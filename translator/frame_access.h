@@ -16,4 +16,10 @@ inline asmjit::x86::Mem tlb_word(size_t table_offset, const asmjit::x86::Gp& ind
   return asmjit::x86::ptr(host::kTlb, index, 3, static_cast<int32_t>(table_offset) - kTlbBias, 8);
 }
 
+/// The same for a page that is known.
+inline asmjit::x86::Mem tlb_word(size_t table_offset, uint32_t page) {
+  return asmjit::x86::ptr(host::kTlb, static_cast<int32_t>(table_offset + page * sizeof(uint64_t)) - kTlbBias,
+                          8);
+}
+
 }  // namespace vireo::translator

@@ -22,7 +22,7 @@ constexpr Switch kSwitches[] = {
     {"chain", &Options::chain},      {"lookup", &Options::inline_lookup},
     {"pairs", &Options::pair_calls}, {"inline-memory", &Options::inline_memory},
     {"fpu", &Options::fpu},          {"strings", &Options::strings},
-    {"system", &Options::system},    {"groups", &Options::stack_groups},
+    {"system", &Options::system},    {"groups", &Options::page_groups},
     {"adapt", &Options::adapt},      {"side-exits", &Options::side_exits},
 };
 

@@ -19,7 +19,7 @@ struct Options {
   bool inline_lookup = true;  ///< indirect branches look their target up without leaving translated code
   bool pair_calls = true;     ///< guest calls and returns use the host's
   bool inline_memory = true;  ///< else every memory access is the interpreter's
-  bool stack_groups = true;   ///< one probe for several stack accesses of a block
+  bool page_groups = true;    ///< one probe for several accesses of a block to one page
   bool side_exits = true;     ///< a block goes on behind conditional branches
   bool adapt = true;          ///< code whose fast paths keep failing is translated anew without them
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units

@@ -125,6 +125,11 @@ OperandUse operand_use(const Insn& insn, const InsnRow& row) {
   return use;
 }
 
+bool must_be_aligned(const isa::InsnRow& row, const OperandUse& use) {
+  const bool vectors = row.insn_class == isa::InsnClass::Sse || row.insn_class == isa::InsnClass::Mmx;
+  return vectors && use.memory && use.memory_bytes == 16 && !row.has(isa::attribute::kUnaligned);
+}
+
 HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t> guest,
                   const HostForm& form) {
   const OperandUse use = operand_use(insn, row);

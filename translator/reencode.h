@@ -2,6 +2,8 @@
 // written for the translator's register assignment. One routine for the integer, x87, MMX and SSE set.
 #pragma once
 
+#include <asmjit/x86.h>
+
 #include <array>
 #include <cstdint>
 #include <span>
@@ -27,6 +29,9 @@ struct OperandUse {
 };
 OperandUse operand_use(const isa::Insn& insn, const isa::InsnRow& row);
 
+/// A memory operand of 16 bytes that raises #GP where it is not aligned.
+bool must_be_aligned(const isa::InsnRow& row, const OperandUse& use);
+
 /// How registers and memory stand in the host instruction.
 struct HostForm {
   /// Guest EAX is in rax just now, so that AH, AL and implicit uses need no change.
@@ -34,8 +39,14 @@ struct HostForm {
   /// AH, CH, DH and BH have been exchanged with AL, CL, DL and BL, because a REX prefix is needed.
   bool high_bytes_exchanged = false;
   /// The memory operand: [base + index + disp], host registers.
-  uint8_t memory_base = 0, memory_index = 0;
+  static constexpr uint8_t kNoIndex = 4;  ///< as in a SIB byte
+  uint8_t memory_base = 0, memory_index = kNoIndex;
   int32_t memory_disp = 0;
+  void set_memory(const asmjit::x86::Mem& memory) {
+    memory_base = static_cast<uint8_t>(memory.baseId());
+    memory_index = memory.hasIndex() ? static_cast<uint8_t>(memory.indexId()) : kNoIndex;
+    memory_disp = memory.offsetLo32();
+  }
   /// Host register to stand in ModRM.reg instead of the guest's; 0xff: none.
   uint8_t reg_instead = 0xff;
 };

@@ -30,6 +30,7 @@ class Builder {
     make_exits();
     out_.fill_read = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_read), false);
     out_.fill_write = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_write), false);
+    make_read_across();
     out_.load_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.load_segment), false);
     out_.verify_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.verify_segment), false);
     make_interpret();
@@ -143,6 +144,44 @@ class Builder {
     a.bind(leave);
     a.mov(VIREO_FRAME(exit_kind), static_cast<uint64_t>(ExitKind::kDone));
     return_to_host();
+  }
+
+  void make_read_across() {
+    out_.read_across = here();
+    constexpr size_t kRax = offsetof(Frame, saved), kR12 = kRax + 8, kCopy = offsetof(Frame, across);
+    a.mov(frame_field(kRax), x86::rax);
+    a.mov(frame_field(kR12), x86::r12);
+    a.mov(x86::r11d, x86::r10d);
+    a.shr(x86::r11d, 12);
+    a.mov(x86::rax, tlb_word(Mmu::kReadDeltaOffset, x86::r11));
+    a.inc(x86::r11d);
+    a.and_(x86::r11d, static_cast<uint32_t>(TlbTables::kPages - 1));
+    a.mov(x86::r12, tlb_word(Mmu::kReadDeltaOffset, x86::r11));
+    Label none = a.newLabel(), done = a.newLabel();
+    a.test(x86::rax, x86::rax);
+    a.jz(none);
+    a.test(x86::r12, x86::r12);
+    a.jz(none);
+    a.shl(x86::r11, 12);
+    a.add(x86::r12, x86::r11);  // the second page
+    a.mov(x86::r11d, x86::r10d);
+    a.or_(x86::r11d, static_cast<uint32_t>(kPageMask));
+    a.add(x86::r11, x86::rax);  // the first page's last byte
+    for (int i = 0; i < 4; ++i) {
+      a.mov(x86::rax, i < 2 ? ptr(x86::r11, 8 * i - 15) : ptr(x86::r12, 8 * (i - 2)));
+      a.mov(frame_field(kCopy + 8 * static_cast<size_t>(i)), x86::rax);
+    }
+    a.mov(x86::r12d, x86::r10d);
+    a.or_(x86::r12d, static_cast<uint32_t>(kPageMask));
+    a.lea(x86::r11, frame_field(kCopy + 15));
+    a.sub(x86::r11, x86::r12);
+    a.bind(done);
+    a.mov(x86::rax, frame_field(kRax));
+    a.mov(x86::r12, frame_field(kR12));
+    a.ret();
+    a.bind(none);
+    a.xor_(x86::r11d, x86::r11d);
+    a.jmp(done);
   }
 
   /// Calls bool helper(Frame*, r10) on the C++ stack; the units are kept, or, with `loads_fpu`, filled.

@@ -28,7 +28,11 @@ struct Trampolines {
   /// access now, else 0. Keeps all guest registers and r10.
   const uint8_t* fill_read = nullptr;
   const uint8_t* fill_write = nullptr;
-  /// Called as the two above, with a segment register's number << 16 | selector in r10: r11d is 1 when it has
+  /// Called with flags saved and the linear address in r10 of bytes, at most 16, that go on in the next page.
+  /// Returns with a delta in r11 that leads to a copy of them, or 0 if not both pages may be read directly.
+  /// Keeps everything else.
+  const uint8_t* read_across = nullptr;
+  /// Called as fill_read, with a segment register's number << 16 | selector in r10: r11d is 1 when it has
   /// been loaded and nothing that the block was translated for has changed; else the interpreter has to do it
   /// (again).
   const uint8_t* load_segment = nullptr;

@@ -33,7 +33,7 @@ void* map_memory(size_t bytes) {
 bool flags_in_eflags(void* owner, const uint8_t* host) {
   const auto& impl = *static_cast<Translator::Impl*>(owner);
   const Block* block = impl.blocks->find_by_host(host);
-  return block == nullptr || impl.site_at(*block, host).kind != Site::Kind::kPollSaved;
+  return block == nullptr || impl.site_at(*block, host).kind != Site::Kind::kFaultSaved;
 }
 
 }  // namespace
@@ -286,7 +286,7 @@ Block* Translator::Impl::find_in_jump_cache() {
   return block;
 }
 
-Block* Translator::Impl::find_block() {
+Block* Translator::Impl::find_block(bool plain) {
   const uint64_t rip = cpu.rip;
   if (rip > code_limit || interp.code_size() == isa::CodeSize::k64) return nullptr;
   const Gla linear{(code_base + rip) & 0xffffffff};
@@ -298,7 +298,7 @@ Block* Translator::Impl::find_block() {
     if (exec_frame == 0) return nullptr;
   }
   const uint64_t physical = (uint64_t{exec_frame} - 1) * kPageSize + linear.page_offset();
-  return blocks->find_or_add(physical, static_cast<uint32_t>(rip), mode.mode);
+  return blocks->find_or_add(physical, static_cast<uint32_t>(rip), plain ? mode.mode.plain() : mode.mode);
 }
 
 void Translator::Impl::leave_to_interpreter(Interp::Amount amount, uint64_t& counter) {
@@ -334,7 +334,8 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       execute(*block, limits.retired);
       continue;
     }
-    block = find_block();
+    const bool plain = link_from != nullptr && link_from->exits[link_exit].plain;
+    block = find_block(plain);
     if (block == nullptr) {
       leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
       continue;
@@ -355,16 +356,18 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     const uint32_t exec_frame =
         context.mmu.exec_frame({(code_base + cpu.rip) & 0xffffffff}, interp.privilege());
     if (Block* from = std::exchange(link_from, nullptr); from != nullptr && from->translated() &&
-                                                         from->mode == block->mode && options.chain &&
+                                                         from->mode.of_cpu() == mode.mode && options.chain &&
                                                          from->exits[link_exit].target_rip == block->rip) {
       blocks->link(from, link_exit, block, exec_frame);
     }
-    const unsigned slot = JumpCache::slot(block->rip);
     // Looking the block up may have filled the TLB.
     refresh_context();
-    frame->jumps.tag[slot] = frame->context_tag | block->rip;
-    frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
-    jump_blocks[slot] = block;
+    if (!plain) {
+      const unsigned slot = JumpCache::slot(block->rip);
+      frame->jumps.tag[slot] = frame->context_tag | block->rip;
+      frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+      jump_blocks[slot] = block;
+    }
     if (limits.retired - cpu.retired < block->insn_count) {
       leave_to_interpreter(Interp::Amount::kBlock, stats.near_limit);
       continue;
@@ -430,7 +433,6 @@ bool Translator::Impl::fails_too_often(Block& block, uint64_t retired) {
 Block* Translator::Impl::replace(Block& block) {
   Block* fresh = blocks->replace(&block);
   fresh->hits = options.hot_threshold;
-  fresh->plain = block.plain;
   fresh->always_interpret = block.always_interpret;
   ++stats.adapted;
   return fresh;
@@ -459,18 +461,11 @@ void Translator::Impl::handle_exit() {
       count_exit(Leaving::kLink);
       break;
     case Site::Kind::kStep:
-    case Site::Kind::kFault:
+    case Site::Kind::kFaultEflags:
+    case Site::Kind::kFaultSaved:
       leave_before(site.insn);
       leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
-      count_exit(site.kind == Site::Kind::kFault ? Leaving::kHostFault : Leaving::kStep);
-      break;
-    case Site::Kind::kGroup:
-      leave_before(site.insn);
-      leave_to_interpreter(Interp::Amount::kBlock, stats.alone);
-      count_exit(Leaving::kGroup);
-      // Often: its stack frame straddles two pages, or shares one with code. Now and then: a page that the
-      // TLB has not got yet.
-      if (fails_too_often(*block, retired_at_zero - frame->countdown)) replace(*block)->plain = true;
+      count_exit(site.kind == Site::Kind::kStep ? Leaving::kStep : Leaving::kHostFault);
       break;
     case Site::Kind::kNoFpu:
       leave_before(site.insn);

@@ -34,7 +34,7 @@ struct Translator::Impl {
   /// The translated block at CS:RIP if the jump cache has it.
   Block* find_in_jump_cache();
   /// The block at CS:RIP, or null when the interpreter has to fetch there.
-  Block* find_block();
+  Block* find_block(bool plain);
   /// Translates a block whose state is kCold.
   void translate(Block& block);
   /// Decodes from block.rip on, to the end of the page or of the block.

@@ -20,9 +20,8 @@ TEST(TranslatorOptions, WordsApplyFromLeftToRight) {
   EXPECT_EQ(options.code_cache_bytes, 8u << 20);
   EXPECT_EQ(options.max_block_insns, 1u);
   EXPECT_TRUE(options.chain);
-  for (bool off :
-       {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu, options.strings,
-        options.system, options.stack_groups, options.side_exits, options.adapt}) {
+  for (bool off : {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
+                   options.strings, options.system, options.page_groups, options.side_exits, options.adapt}) {
     EXPECT_FALSE(off);
   }
 }
@@ -35,7 +34,7 @@ TEST(TranslatorOptions, EachSwitchHasAnOff) {
           .take();
   for (bool off :
        {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
-        options.strings, options.system, options.stack_groups, options.side_exits, options.adapt}) {
+        options.strings, options.system, options.page_groups, options.side_exits, options.adapt}) {
     EXPECT_FALSE(off);
   }
 }
