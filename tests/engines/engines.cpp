@@ -12,8 +12,9 @@ namespace {
 
 constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single", "bt-off"};
 
-std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options) {
-  options.code_cache_bytes = uint64_t{4} << 20;
+std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options,
+                                                 uint64_t cache_mib = 4) {
+  options.code_cache_bytes = cache_mib << 20;
   return translator::Translator::create(context, options).take();
 }
 
@@ -37,7 +38,7 @@ std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& 
   CHECK(is_engine(name));
   if (name == "step") return std::make_unique<StepEngine>(context);
   if (name == "bt") return make_translator(context, {.hot_threshold = 0});
-  if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2});
+  if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2}, 1);
   if (name == "bt-single") return make_translator(context, {.hot_threshold = 0, .max_block_insns = 1});
   if (name == "bt-off") return make_translator(context, translator::parse_options("all-off,hot=0").take());
   return std::make_unique<interp::Interp>(context);

@@ -47,7 +47,11 @@ class Generator {
     if (kind == CodeKind::kBytes) {
       for (unsigned i = 16 + rng_.below(200); i > 0; i--) case_.pieces.push_back({rng_.byte()});
     } else {
-      for (unsigned i = 3 + rng_.below(40); i > 0; i--) case_.pieces.push_back(row_bytes());
+      const unsigned branches = rng_.chance(50) ? rng_.below(40) : 0;
+      for (unsigned i = 3 + rng_.below(40); i > 0; i--) {
+        case_.pieces.push_back(rng_.chance(branches) ? branch_or_stack_bytes() : row_bytes());
+      }
+      if (branches != 0) link_branches();
       if (kind == CodeKind::kMutatedRows) mutate();
     }
     if (rng_.chance(40)) close_loop();
@@ -68,6 +72,64 @@ class Generator {
       if (vector && !rng_.chance(row.family == isa::Family::Avx ? 2 : 20)) continue;
       const auto code = diff::encode_row(rng_, row, case_.code_size);
       if (code && (code->decoded || rng_.chance(5))) return code->bytes;
+    }
+  }
+
+  static bool is_near_branch(uint8_t opcode) {
+    return (opcode & 0xf0) == 0x70 || opcode == 0xe8 || opcode == 0xe9 || opcode == 0xeb ||
+           (opcode >= 0xe0 && opcode <= 0xe3);
+  }
+
+  /// What compiled code has most of. The displacements come later.
+  std::vector<uint8_t> branch_or_stack_bytes() {
+    const auto number = static_cast<uint8_t>(rng_.below(8));
+    const auto not_esp = static_cast<uint8_t>(number == 4 ? 0 : number);
+    switch (rng_.below(12)) {
+      case 0:
+      case 1:
+      case 2:
+        return {static_cast<uint8_t>(0x70 + rng_.below(16)), 0};
+      case 3:
+        return {static_cast<uint8_t>(0xe0 + rng_.below(4)), 0};
+      case 4:
+        return {0xeb, 0};
+      case 5:
+      case 6: {
+        std::vector<uint8_t> call(case_.code_size == isa::CodeSize::k32 ? 5 : 3);
+        call[0] = rng_.chance(80) ? 0xe8 : 0xe9;
+        return call;
+      }
+      case 7:
+        return {0xc3};
+      case 8:
+      case 9:
+        return {static_cast<uint8_t>(0x50 + number)};
+      case 10:
+        return {static_cast<uint8_t>(0x58 + not_esp)};
+      default:  // MOV with [ESP + disp8], in 16-bit code other things
+        return {static_cast<uint8_t>(rng_.chance(50) ? 0x89 : 0x8b),
+                static_cast<uint8_t>(0x44 | not_esp << 3), 0x24, static_cast<uint8_t>(4 * rng_.below(8))};
+    }
+  }
+
+  /// Short and near branches of pieces go to pieces.
+  void link_branches() {
+    std::vector<int> start;
+    int end = 0;
+    for (const auto& piece : case_.pieces) {
+      start.push_back(end);
+      end += static_cast<int>(piece.size());
+    }
+    for (size_t i = 0; i < case_.pieces.size(); i++) {
+      auto& piece = case_.pieces[i];
+      if (!is_near_branch(piece[0]) || piece.size() < 2) continue;
+      // Mostly ahead, lest it goes round and round.
+      const auto pieces = static_cast<uint32_t>(start.size());
+      const auto at = static_cast<uint32_t>(i);
+      const uint32_t to = rng_.chance(75) ? at + rng_.below(pieces - at) : rng_.below(pieces);
+      const int distance = start[to] - start[i] - static_cast<int>(piece.size());
+      for (size_t b = 1; b < piece.size(); b++)
+        piece[b] = static_cast<uint8_t>(distance >> (8 * std::min<size_t>(b - 1, 3)));
     }
   }
 
@@ -259,7 +321,8 @@ class Generator {
 
   void make_events() {
     uint64_t retired = 0;
-    const uint64_t end = 1 + rng_.below(static_cast<uint32_t>(most_instructions_));
+    uint64_t end = 1 + rng_.below(static_cast<uint32_t>(most_instructions_));
+    if (rng_.chance(3)) end *= 20;
     while (rng_.chance(65)) {
       retired += 1 + rng_.below(rng_.chance(50) ? 8 : 200);
       if (retired >= end) break;
