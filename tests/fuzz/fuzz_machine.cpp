@@ -29,17 +29,24 @@ class RequestedInterrupts final : public InterruptController {
   std::optional<uint8_t> vector;
 };
 
-/// Reads give what was written last, changed by how often there has been an access.
+/// Reads give what follows from the writes before, at ports from the reads before, too. Not in memory: how
+/// often code is fetched is the engine's affair.
 class Scrambler final : public IoRegion {
  public:
-  uint64_t read(uint32_t offset, unsigned) override { return state_ = state_ * 0x9e3779b97f4a7c15 + offset; }
+  explicit Scrambler(bool reads_count) : reads_count_(reads_count) {}
+  uint64_t read(uint32_t offset, unsigned) override {
+    const uint64_t value = (state_ + offset) * 0x9e3779b97f4a7c15;
+    if (reads_count_) state_ = value;
+    return value;
+  }
   void write(uint32_t offset, unsigned size, uint64_t value) override {
-    state_ += value * 31 + offset + size;
+    state_ = state_ * 0x9e3779b97f4a7c15 + value * 31 + offset + size;
   }
   void reset() { state_ = 1; }
   uint64_t state() const { return state_; }
 
  private:
+  const bool reads_count_;
   uint64_t state_ = 1;
 };
 
@@ -63,7 +70,7 @@ struct FuzzMachine::Impl {
     memory->map_mmio(Gpa{kMmio}, kMmioBytes, device, "device");
     memory->map_rom(Gpa{kRom}, rom, "rom");
     memory->set_a20(true);
-    ports.map(0x40, 0x40, device, "device");
+    ports.map(0x40, 0x40, port_device, "device");
   }
   ~Impl() { engine.reset(); }
 
@@ -71,7 +78,7 @@ struct FuzzMachine::Impl {
   std::unique_ptr<GuestMemory> memory;
   CpuModel model;
   std::vector<uint8_t> rom;
-  Scrambler device;
+  Scrambler device{false}, port_device{true};
   SoftMmu mmu{cpu, *memory};
   IoBus ports;
   RequestedInterrupts interrupts;
@@ -137,6 +144,7 @@ void FuzzMachine::load(const FuzzCase& c, std::span<const uint8_t> initial_ram) 
   m.attention.clear(~0u);
   m.interrupts.vector.reset();
   m.device.reset();
+  m.port_device.reset();
 }
 
 void FuzzMachine::raise(const FuzzCase::Event& event) {
@@ -158,7 +166,7 @@ void FuzzMachine::raise(const FuzzCase::Event& event) {
 }
 
 uint64_t FuzzMachine::device_state() const {
-  return impl_->device.state();
+  return impl_->device.state() ^ impl_->port_device.state() << 1;
 }
 
 ExitReason FuzzMachine::run(uint64_t retired_limit) {

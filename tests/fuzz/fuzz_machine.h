@@ -30,7 +30,7 @@ class FuzzMachine {
   const CpuState& cpu() const;
   /// RAM that the guest has.
   std::span<const uint8_t> ram() const;
-  /// Depends on every access to the device.
+  /// Depends on every write to the device and every access to its ports.
   uint64_t device_state() const;
   /// RAM that the guest does not have, and ROM, hold what they held in the beginning.
   bool canaries_intact() const;

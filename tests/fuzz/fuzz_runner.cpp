@@ -146,10 +146,13 @@ void FuzzRunner::shrink(FuzzCase& c, std::string& failure) {
     }
     if (!any || size > 1) size /= 2;
   }
-  while (c.events.back().retired > 1 && tries < kMostTries) {
+  // Where it begins to differ.
+  uint64_t passes = c.events.size() > 1 ? c.events[c.events.size() - 2].retired : 0;
+  while (c.events.back().retired - passes > 1) {
     FuzzCase candidate = c;
-    candidate.events.back().retired -= (candidate.events.back().retired + 3) / 4;
-    if (candidate.events.size() > 1 || !still_fails(candidate)) break;
+    const uint64_t middle = passes + (c.events.back().retired - passes) / 2;
+    candidate.events.back().retired = middle;
+    if (!still_fails(candidate)) passes = middle;
   }
 }
 

@@ -11,6 +11,7 @@
 #include <new>
 
 #include "core/check.h"
+#include "core/log.h"
 #include "tests/engines/engines.h"
 #include "tests/fuzz/fuzz_runner.h"
 
@@ -132,9 +133,16 @@ int main(int argc, char** argv) {
   app.add_option("--failures", limits.most_failures, "stop after so many")->capture_default_str();
   app.add_option("--hang", limits.hang_s, "seconds after which a case is taken to hang")
       ->capture_default_str();
+  std::string trace;
+  app.add_option("--trace", trace,
+                 "log categories, as for vireo; with --engine interp, only the oracle runs");
   app.add_flag("--show", options.show, "print the cases");
   CLI11_PARSE(app, argc, argv);
   if (app.count("--cases") != 0 && app.count("--seconds") == 0) limits.seconds = 1e6;
+  if (auto enabled = enable_log_categories(trace); !trace.empty() && !enabled) {
+    fmt::print(stderr, "test_fuzz: {}\n", enabled.error().message);
+    return static_cast<int>(ExitStatus::kUsage);
+  }
   for (const std::string& name : options.engines) {
     if (!testing::is_engine(name) || !testing::is_engine(options.oracle)) {
       fmt::print(stderr, "test_fuzz: there are the engines {}\n", testing::engine_name_list());
