@@ -166,7 +166,8 @@ class Vireo(Emulator):
     program = ROOT / "build/release/frontend-headless/vireo"
 
     def command(self, append):
-        return [self.program, "run", "--engine", self.name, "--clock", "realtime", "--cpu", VIREO_CPU, "-m", MEMORY_MIB,
+        engine, *words = self.name.split(":")
+        return [self.program, "run", "--engine", engine, "--translator", ",".join(words), "--clock", "realtime", "--cpu", VIREO_CPU, "-m", MEMORY_MIB,
                 "--no-reboot", "--serial", "stdio", "--kernel", self.kernel, "--initrd", self.initrd, "--append", append,
                 *self.extra]
 

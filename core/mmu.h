@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "core/guest_memory.h"
 #include "core/types.h"
@@ -48,6 +50,21 @@ struct TlbTables {
   std::array<uint32_t, kPages> exec_frame;
 };
 
+/// Which pages of one privilege somebody shows directly, as far as the TlbTables permit. The MMU says what of
+/// that they no longer permit.
+struct TlbMirror {
+  static constexpr uint8_t kRead = 1, kWrite = 2;
+  std::span<uint8_t> pages;    ///< by linear page number of the low 4 GiB: what is shown
+  std::vector<uint32_t> lost;  ///< pages whose byte has been cleared because less is permitted
+
+  /// `permitted`: kRead, kWrite.
+  void restrict(uint64_t page, uint8_t permitted) {
+    if ((pages[page] & ~permitted) == 0) return;
+    pages[page] = 0;
+    lost.push_back(static_cast<uint32_t>(page));
+  }
+};
+
 class Mmu {
  public:
   /// Of the tables in TlbTables, which is aligned to a host page.
@@ -61,6 +78,9 @@ class Mmu {
   /// when needed; says what fault there is if it cannot. Afterwards the tables say what of that page goes
   /// directly; that may be nothing.
   virtual std::optional<PageFault> fill(Gla address, Access access, Privilege privilege) = 0;
+
+  /// Whether fill() would find a translation; without its side effects, those of a fault included.
+  virtual bool permits(Gla address, Access access, Privilege privilege) const = 0;
 
   /// Reads or writes 1 to 16 bytes inside one page whose translation fill() has just accepted: MMIO, ROM,
   /// code marks and all.
@@ -77,6 +97,8 @@ class Mmu {
   /// Call after CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/..., or EFER.NXE changed: picks the paging mode, and flushes
   /// as the SDM says for that change.
   virtual void control_registers_changed() = 0;
+
+  virtual TlbMirror& mirror(Privilege privilege) = 0;
 
   /// Counters for --stats, as ExecutionEngine's.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {

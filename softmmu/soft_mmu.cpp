@@ -59,6 +59,17 @@ std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege pri
   return std::nullopt;
 }
 
+bool SoftMmu::permits(Gla address, Access access, Privilege privilege) const {
+  if (const SoftTlb::Entry* cached = tlb_.find(address, privilege)) {
+    if (cached->translation.permits(access, privilege, write_protect()) &&
+        (access != Access::kWrite || cached->translation.dirty)) {
+      return true;
+    }
+  }
+  const PageWalk walk(cpu_, table_memory_, physical_bits_, address);
+  return walk.mapped() && walk.translation().permits(access, privilege, write_protect());
+}
+
 PageFault SoftMmu::page_fault(Gla address, Access access, Privilege privilege, uint32_t cause) {
   uint32_t code = cause;
   if (access == Access::kWrite) code |= pf::kWrite;

@@ -21,6 +21,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
   ~SoftMmu() override;
 
   std::optional<PageFault> fill(Gla address, Access access, Privilege privilege) override;
+  bool permits(Gla address, Access access, Privilege privilege) const override;
   void read_slow(Gla address, Privilege privilege, void* out, unsigned size) override;
   void write_slow(Gla address, Privilege privilege, const void* bytes, unsigned size) override;
   std::optional<Gpa> probe(Gla address) const override;
@@ -28,6 +29,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
   void flush(bool global_too) override;
   void control_registers_changed() override;
 
+  TlbMirror& mirror(Privilege privilege) override { return tlb_.mirror(privilege); }
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 
  private:

@@ -6,6 +6,7 @@ namespace vireo {
 
 SoftTlb::SoftTlb() : frame_heads_(kFrameBuckets, 0) {
   pool_.reserve(kMaxEntries);
+  for (unsigned i = 0; i < 2; ++i) mirrors_[i].pages = {&mirrored_[i][0], TlbTables::kPages};
 }
 
 SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation& translation,
@@ -59,6 +60,7 @@ void SoftTlb::drop(uint32_t slot) {
     tables.write_delta[page] = 0;
     exec_generation_[static_cast<unsigned>(entry.privilege)] += tables.exec_frame[page] != 0;
     tables.exec_frame[page] = 0;
+    mirror(entry.privilege).restrict(page, 0);
   }
   set_slot(entry, 0);
   if (entry.translation.page_size > kPageSize) --pieces_counter(entry);
@@ -91,6 +93,9 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
   const bool writable = entry.write == entry.read && entry.code_mark != nullptr && *entry.code_mark == 0 &&
                         entry.translation.dirty && permits(Access::kWrite);
   tables.write_delta[page] = writable ? delta : 0;
+  const unsigned readable = delta != 0 ? TlbMirror::kRead : 0;
+  mirror(entry.privilege)
+      .restrict(page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
   const uint64_t frame = entry.translation.page.value / kPageSize + 1;
   const bool executable = delta != 0 && permits(Access::kExecute) && frame <= UINT32_MAX;
   const uint32_t before = tables.exec_frame[page];
@@ -109,8 +114,10 @@ void SoftTlb::withhold_writes(Gpa page) {
   for (uint32_t slot = frame_heads_[frame_bucket(page)]; slot != 0; slot = pool_[slot - 1].next_of_frame) {
     const Entry& entry = pool_[slot - 1];
     const uint64_t linear = entry.linear_page / kPageSize;
-    if (entry.translation.page == page && linear < TlbTables::kPages)
+    if (entry.translation.page == page && linear < TlbTables::kPages) {
       tables(entry.privilege).write_delta[linear] = 0;
+      mirror(entry.privilege).restrict(linear, TlbMirror::kRead);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/guest_memory.h"
@@ -36,10 +37,14 @@ class SoftTlb {
   SoftTlb();
 
   TlbTables& tables(Privilege privilege) { return tables_[static_cast<unsigned>(privilege)]; }
+  TlbMirror& mirror(Privilege privilege) { return mirrors_[static_cast<unsigned>(privilege)]; }
   const std::array<uint64_t, 2>& exec_generation() const { return exec_generation_; }
 
   /// Null if the page has no translation. The pointer is good until something is added or dropped.
   Entry* find(Gla address, Privilege privilege) {
+    return const_cast<Entry*>(std::as_const(*this).find(address, privilege));
+  }
+  const Entry* find(Gla address, Privilege privilege) const {
     const uint32_t slot = slot_of(address.value / kPageSize, privilege);
     return slot != 0 ? &pool_[slot - 1] : nullptr;
   }
@@ -83,6 +88,9 @@ class SoftTlb {
   void drop(uint32_t slot);
 
   SparseArray<TlbTables> tables_{2};
+  std::array<SparseArray<uint8_t>, 2> mirrored_{SparseArray<uint8_t>{TlbTables::kPages},
+                                                SparseArray<uint8_t>{TlbTables::kPages}};
+  std::array<TlbMirror, 2> mirrors_;
   std::array<uint64_t, 2> exec_generation_{};  ///< Mmu::exec_generation()
   std::vector<Entry> pool_;                    ///< never reallocated
   std::vector<uint32_t> free_slots_;           ///< of pool_, plus 1

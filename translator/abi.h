@@ -90,6 +90,7 @@ struct Frame {
   uint64_t tlb;                   ///< kTlb, in
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out
+  uint64_t window;                ///< gs.base, in; 0: there is no window for the mode
   uint64_t context_tag;           ///< context << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_unit bits whose instructions may execute; not 0: the guest's x87 and SSE state is in the host's
@@ -124,7 +125,12 @@ struct Site {
     kPollEflags,   ///< the same, flags in EFLAGS
     kFaultEflags,  ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
     kFaultSaved,   ///< the same, flags in rax
-    kFpu,          ///< nothing leaves here: an x87 instruction pointer may be this address
+    // An access through a window: mapped and tried again, or as kStep.
+    kReadSaved,
+    kReadEflags,
+    kWriteSaved,
+    kWriteEflags,
+    kFpu,  ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

@@ -25,8 +25,9 @@ struct Mode {
     /// Without PageGroups: where blocks go on that have found that a group of theirs is not in one accessible
     /// page. No mode of the CPU.
     kPlain = 1u << 9,
+    kWindow = 1u << 10,  ///< guest memory is reached through the privilege's Window
   };
-  static constexpr unsigned kCodeSegmentShift = 10;  ///< above: number of the (base, limit) of CS; 0 is flat
+  static constexpr unsigned kCodeSegmentShift = 11;  ///< above: number of the (base, limit) of CS; 0 is flat
   uint32_t bits = 0;
 
   bool has(uint32_t bit) const { return bits & bit; }
@@ -76,6 +77,8 @@ struct Block {
   State state = State::kCold;
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
+  /// Instructions that probe although the block is made for a window: bit i for the i-th.
+  uint64_t always_probe = 0;
   /// Failures of fast paths in quick succession, and cpu.retired at the latest.
   uint8_t failures = 0;
   uint64_t last_failure = 0;

@@ -47,6 +47,8 @@ std::string_view leaving_name(Leaving leaving) {
       return "FPU not to be used";
     case Leaving::kHostFault:
       return "host exception";
+    case Leaving::kWindow:
+      return "window";
     case Leaving::kEvent:
       return "event";
     case Leaving::kModeChanged:

@@ -18,6 +18,7 @@ enum class Leaving : uint8_t {
   kStep,         ///< the rest of an instruction is the interpreter's
   kNoFpu,        ///< x87, MMX or SSE instructions that may not execute now
   kHostFault,    ///< a host exception: division
+  kWindow,       ///< an access through the window that cannot be made directly
   kEvent,        ///< an interpreted instruction faulted, paused, or made an interrupt or an exit due
   kModeChanged,  ///< an interpreted instruction changed the mode
   kCodeChanged,  ///< an interpreted instruction wrote to translated code

@@ -181,6 +181,7 @@ bool Emitter::emit_ret(const ScannedInsn& x) {
   const unsigned extra = x.insn.opcode == 0xc2 ? static_cast<unsigned>(x.insn.imm & 0xffff) : 0;
   const Mem place = probe_pop(bytes);
   save_flags();  // a group's access has not done it
+  note_access(place, false);
   if (bytes == 4) {
     a.mov(x86::r10d, place);
   } else {
@@ -212,6 +213,7 @@ bool Emitter::load_branch_target(const ScannedInsn& x, const Gp& out) {
   const unsigned bytes = x.insn.operand_size;
   if (x.insn.is_memory()) {
     const Mem place = emit_operand(x.insn, bytes, false);
+    note_access(place, false);
     if (bytes == 4) {
       a.mov(out.r32(), place);
     } else {

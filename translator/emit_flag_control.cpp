@@ -66,6 +66,8 @@ bool Emitter::emit_pushf(const ScannedInsn& x) {
 bool Emitter::emit_popf(const ScannedInsn& x) {
   if (!may_change_if() || x.insn.operand_size != 4) return false;
   const Mem place = probe_pop(4);
+  save_flags();
+  note_access(place, false);
   a.mov(x86::r12d, place);
   a.mov(x86::r10, VIREO_FRAME(cpu));
   a.mov(x86::r11d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));

@@ -35,6 +35,7 @@ bool Emitter::emit_fldcw(const ScannedInsn& x) {
   const Mem place = emit_operand(x.insn, 2, false);
   // What is checked is what is loaded, whatever devices write meanwhile.
   use_delta();
+  note_access(place, false);
   a.movzx(x86::r11d, place);
   save_flags();
   a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);

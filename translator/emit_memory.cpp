@@ -127,7 +127,45 @@ void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, b
   slow_probes_.push_back(slow);
 }
 
+void Emitter::note_access(const Mem& place, bool write, FlagState flags) {
+  if (!place.hasSegment()) return;
+  const bool saved = flags == FlagState::kSaved;
+  add_site(write ? (saved ? Site::Kind::kWriteSaved : Site::Kind::kWriteEflags)
+                 : (saved ? Site::Kind::kReadSaved : Site::Kind::kReadEflags),
+           insn_);
+}
+
+namespace {
+
+x86::Mem in_window(x86::Mem place, unsigned bytes) {
+  place.setSegment(x86::gs);
+  place.setSize(bytes);
+  return place;
+}
+
+}  // namespace
+
+x86::Mem Emitter::emit_linear(const Gp& linear, unsigned bytes, bool write) {
+  if (windowed()) return in_window(x86::ptr(linear.r32()), bytes);
+  emit_probe(linear, bytes, write);
+  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
+}
+
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
+  if (windowed()) {
+    if (insn.address_size != 4 || !flat(insn.segment)) {
+      return in_window(x86::ptr(emit_segment(insn.segment, emit_offset(insn), bytes, write).r32()), bytes);
+    }
+    const auto disp = static_cast<int32_t>(insn.disp);
+    const bool has_base = insn.base < isa::kNoRegister, has_index = insn.index < isa::kNoRegister;
+    if (has_base && has_index) {
+      return in_window(x86::ptr(host::guest32(insn.base), host::guest32(insn.index), insn.scale, disp),
+                       bytes);
+    }
+    if (has_base) return in_window(x86::ptr(host::guest32(insn.base), disp), bytes);
+    emit_offset_to(insn, x86::r10d);
+    return in_window(x86::ptr(x86::r10d), bytes);
+  }
   const GroupedAccess& access = groups_.operands[insn_];
   if (has_group(access)) return grouped(access, bytes);
   const bool constant = insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;

@@ -68,12 +68,16 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   require_fpu(units);
   HostForm form;
   const bool aligned = must_be_aligned(row, use);
-  if (use.memory) form.set_memory(emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned));
-  if (aligned && row.flags.modified != 0) restore_flags();  // it may fault
+  Mem place;
+  if (use.memory) place = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
+  form.set_memory(place);
+  if ((aligned || place.hasSegment()) && row.flags.modified != 0) restore_flags();  // it may fault
   prepare_flags(row, false);
   if (has_explicit_lengths(row.mnemonic)) a.mov(x86::eax, x86::r8d);  // the flags in rax are dead
   if (row.insn_class == isa::InsnClass::Fpu) add_site(Site::Kind::kFpu, insn_);
-  if (aligned) {  // host pages are aligned as the guest's are, so what raises #GP here would there
+  if (place.hasSegment()) {
+    note_access(place, use.writes_memory);
+  } else if (aligned) {  // host pages are aligned as the guest's are, so what raises #GP here would there
     add_site(flags_ == FlagState::kSaved ? Site::Kind::kFaultSaved : Site::Kind::kFaultEflags, insn_);
   }
   embed(reencode(x.insn, row, x.bytes, form));

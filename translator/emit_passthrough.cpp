@@ -46,18 +46,20 @@ bool writes_all_flags(const isa::InsnRow& row) {
 
 /// Before an instruction with these effects: the flags into EFLAGS if it needs them or leaves some of them
 /// alone; or if it needs rax.
-void Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
+FlagState Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
   const uint32_t modified = row.flags.modified & rflags::kArithmetic;
   const uint32_t tested = row.flags.tested & rflags::kArithmetic;
   if (tested == 0 && modified == 0) {
     if (free_rax) restore_flags();
-    return;
+    return flags_;
   }
+  const FlagState before = flags_;
   if (writes_all_flags(row) || (tested == 0 && flags_ == FlagState::kSaved && flags_die())) {
     forget_flags();
-  } else {
-    restore_flags();
+    return before;
   }
+  restore_flags();
+  return flags_;
 }
 
 bool Emitter::flags_die() const {
@@ -165,19 +167,23 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   HostForm form;
   form.eax_in_rax = needs_rax;
   form.high_bytes_exchanged = exchange;
-  if (use.memory) {
-    Mem place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
-    if (exchange && place.baseId() + 4u == x.insn.reg()) {
-      a.mov(x86::r10d, x86::gpd(place.baseId()));
-      place.setBase(x86::r10);
-    }
-    form.set_memory(place);
+  Mem place;
+  if (use.memory && exchange && windowed()) {
+    // The halves are exchanged when the access is made: it must not fault.
+    const Gp linear = emit_segment(x.insn.segment, emit_offset(x.insn), use.memory_bytes, use.writes_memory);
+    emit_probe(linear, use.memory_bytes, use.writes_memory);
+    place = x86::ptr(linear.r64(), host::kDelta);
+  } else if (use.memory) {
+    place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
   }
-  if (divides) {
-    restore_flags();  // it may fault
-  } else {
-    prepare_flags(row, needs_rax);
+  if (exchange && place.baseId() + 4u == x.insn.reg()) {
+    a.mov(x86::r10d, x86::gpd(place.baseId()));
+    place.setBase(x86::r10);
   }
+  form.set_memory(place);
+  // It may fault, with rax in use.
+  if (divides || (place.hasSegment() && needs_rax)) restore_flags();
+  const FlagState flags_at_access = divides ? flags_ : prepare_flags(row, needs_rax);
   if (needs_rax) a.mov(x86::eax, x86::r8d);
   const auto exchange_halves = [&] {
     if (!exchange) return;
@@ -198,7 +204,11 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     }
   };
   exchange_halves();
-  if (divides) add_site(Site::Kind::kFaultEflags, insn_);
+  if (place.hasSegment()) {
+    note_access(place, use.writes_memory, flags_at_access);
+  } else if (divides) {
+    add_site(Site::Kind::kFaultEflags, insn_);
+  }
   embed(reencode(x.insn, row, x.bytes, form));
   exchange_halves();
   if (needs_rax && writes_eax(row.mnemonic)) a.mov(x86::r8d, x86::eax);

@@ -62,6 +62,7 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       // A 32-bit push writes two bytes and leaves the upper two as they are.
       Mem place = probe_push(insn.operand_size);
       place.setSize(2);
+      note_access(place, true);
       a.mov(place, x86::r12w);
       commit_push(insn.operand_size);
       return true;
@@ -70,8 +71,10 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       if (!environment_.options.inline_memory) return false;
       const unsigned number = (insn.opcode >> 3) & 7;
       if (!is_plain_data(number)) return false;
-      const Mem place = probe_pop(insn.operand_size);
-      a.movzx(x86::r10d, x86::Mem(place.baseReg().as<x86::Gp>(), place.indexReg().as<x86::Gp>(), 0, 0, 2));
+      Mem place = probe_pop(insn.operand_size);
+      place.setSize(2);
+      note_access(place, false);
+      a.movzx(x86::r10d, place);
       emit_load_segment(number);
       commit_pop(insn.operand_size);
       return true;
@@ -88,7 +91,9 @@ bool Emitter::emit_selector_operand(const ScannedInsn& x) {
     return true;
   }
   if (!environment_.options.inline_memory) return false;
-  a.movzx(x86::r10d, emit_operand(x.insn, 2, false));
+  const Mem place = emit_operand(x.insn, 2, false);
+  note_access(place, false);
+  a.movzx(x86::r10d, place);
   return true;
 }
 

@@ -30,6 +30,7 @@ bool Emitter::emit_ldmxcsr(const ScannedInsn& x) {
   const Mem place = emit_operand(x.insn, 4, false);
   save_flags();
   use_delta();
+  note_access(place, false);
   a.mov(x86::r11d, place);
   a.mov(VIREO_FRAME(fpu_scratch), x86::r11d);
   a.and_(x86::r11d, ~environment_.mxcsr_mask | kMxcsrMasks);

@@ -12,19 +12,18 @@ namespace {
 
 constexpr unsigned kEsp = 4, kEbp = 5;
 
-x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
-  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
-}
-
 }  // namespace
 
 x86::Mem Emitter::probe_push(unsigned bytes) {
   if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
+  if (windowed() && mode_.mode.has(Mode::kStack32) && flat(SegReg::kSs)) {
+    Mem place = x86::ptr(x86::r9d, -static_cast<int32_t>(bytes), bytes);
+    place.setSegment(x86::gs);
+    return place;
+  }
   a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
   if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
-  const Gp linear = emit_segment(SegReg::kSs, x86::r10d, bytes, true);
-  emit_probe(linear, bytes, true);
-  return probed(linear, bytes);
+  return emit_linear(emit_segment(SegReg::kSs, x86::r10d, bytes, true), bytes, true);
 }
 
 void Emitter::commit_push(unsigned bytes) {
@@ -43,9 +42,7 @@ x86::Mem Emitter::probe_pop(unsigned bytes) {
     a.movzx(x86::r10d, x86::r9w);
     offset = x86::r10d;
   }
-  const Gp linear = emit_segment(SegReg::kSs, offset, bytes, false);
-  emit_probe(linear, bytes, false);
-  return probed(linear, bytes);
+  return emit_linear(emit_segment(SegReg::kSs, offset, bytes, false), bytes, false);
 }
 
 void Emitter::commit_pop(unsigned bytes, unsigned extra) {
@@ -60,12 +57,14 @@ void Emitter::commit_pop(unsigned bytes, unsigned extra) {
 
 void Emitter::push_value(const Gp& value, unsigned bytes) {
   const Mem place = probe_push(bytes);
+  note_access(place, true);
   a.mov(place, bytes == 4 ? Gp(value.r32()) : Gp(value.r16()));
   commit_push(bytes);
 }
 
 void Emitter::push_immediate(uint32_t value, unsigned bytes) {
   const Mem place = probe_push(bytes);
+  note_access(place, true);
   if (bytes == 4) {
     a.mov(place, static_cast<int32_t>(value));
   } else {
@@ -87,6 +86,7 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         push_value(host::guest32(insn.rm()), bytes);
       } else if (use.memory) {
         const Mem place = emit_operand(insn, bytes, false);
+        note_access(place, false);
         // The push of a group needs no address, and r12 may be the group's.
         const Gp value = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
         if (bytes == 4) {
@@ -104,13 +104,17 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         // The address is computed with the stack pointer already popped: left to the interpreter.
         if (insn.base == kEsp) return false;
         const Mem stack = probe_pop(bytes);
+        note_access(stack, false);
         a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), stack);
-        a.mov(emit_operand(insn, bytes, true), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+        const Mem place = emit_operand(insn, bytes, true);
+        note_access(place, true);
+        a.mov(place, bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
         commit_pop(bytes);
         return true;
       }
       const unsigned number = use.opcode_is_gpr ? insn.opcode_reg() : insn.rm();
       const Mem place = probe_pop(bytes);
+      note_access(place, false);
       if (number == kEsp) {
         a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), place);
         commit_pop(bytes);
@@ -127,9 +131,9 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       return emit_popf(x);
     case Mnemonic::LEAVE: {
       if (bytes != 4 || !mode_.mode.has(Mode::kStack32)) return false;
-      const Gp linear = emit_segment(SegReg::kSs, host::guest32(kEbp), 4, false);
-      emit_probe(linear, 4, false);
-      a.mov(x86::r12d, probed(linear, 4));
+      const Mem place = emit_linear(emit_segment(SegReg::kSs, host::guest32(kEbp), 4, false), 4, false);
+      note_access(place, false);
+      a.mov(x86::r12d, place);
       a.lea(x86::r9d, x86::ptr(x86::rbp, 4));
       a.mov(x86::ebp, x86::r12d);
       return true;

@@ -35,7 +35,7 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
   for (const ScannedInsn& x : insns) {
     switch (x.row->insn_class) {
       case InsnClass::Passthrough:
-        if (operand_use(x.insn, *x.row).memory) return FlagState::kSaved;
+        if (operand_use(x.insn, *x.row).memory && !mode_.mode.has(Mode::kWindow)) return FlagState::kSaved;
         break;
       case InsnClass::Control:
         return x.row->flags.tested != 0 ? FlagState::kEflags : FlagState::kSaved;
@@ -97,7 +97,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   if (block.crosses) emit_second_page_check();
   groups_ = {};
   if (environment_.options.page_groups && environment_.options.inline_memory &&
-      !block.mode.has(Mode::kPlain)) {
+      !block.mode.has(Mode::kPlain) && !block.mode.has(Mode::kWindow)) {
     groups_ = find_page_groups(insns, mode_.mode, block.always_interpret);
   }
   groups_.operands.resize(insns.size());

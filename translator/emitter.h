@@ -95,7 +95,8 @@ class Emitter {
   bool emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool implicit_eax);
   bool emit_lea(const ScannedInsn& x);
   bool emit_bit_string(const ScannedInsn& x, const OperandUse& use);
-  void prepare_flags(const isa::InsnRow& row, bool free_rax);
+  /// Says where they still are, which is in rax if nothing needs them any more.
+  FlagState prepare_flags(const isa::InsnRow& row, bool free_rax);
   /// Nobody can see the flags that the current instruction leaves.
   bool flags_die() const;
   void note_flags_after(const isa::InsnRow& row);
@@ -164,6 +165,14 @@ class Emitter {
   /// Where the operand by ModRM or moffs is: all three, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
+  /// The last two for an address that is known to be in a register.
+  Mem emit_linear(const Gp& linear, unsigned bytes, bool write);
+  /// The current instruction's accesses go through the window.
+  bool windowed() const { return mode_.mode.has(Mode::kWindow) && (block_->always_probe >> insn_ & 1) == 0; }
+  /// To be called right before an instruction that accesses such an operand, with no side effect of the
+  /// guest's instruction behind it. `flags`: where they are then.
+  void note_access(const Mem& place, bool write, FlagState flags);
+  void note_access(const Mem& place, bool write) { note_access(place, write, flags_); }
   bool flat(SegReg segment) const { return is_flat(mode_.mode, segment); }
 
   // --- page groups (emit_groups.cpp)

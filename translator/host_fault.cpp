@@ -40,6 +40,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     return;
   }
   const auto* host = reinterpret_cast<const uint8_t*>(rip);
+  if (signal == SIGSEGV && info->si_code != SI_KERNEL &&
+      range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr))) {
+    return;
+  }
   const bool in_eflags = range->flags_in_eflags(range->owner, host);
   regs[REG_R10] = regs[REG_RIP];
   regs[REG_RIP] =
@@ -61,7 +65,7 @@ class SignalStack {
   SignalStack() {
     stack_t now{};
     if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
-    constexpr size_t kBytes = size_t{64} << 10;
+    constexpr size_t kBytes = size_t{256} << 10;
     memory_ = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory_ == MAP_FAILED) return;
     stack_t mine{};

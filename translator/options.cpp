@@ -24,6 +24,7 @@ constexpr Switch kSwitches[] = {
     {"fpu", &Options::fpu},          {"strings", &Options::strings},
     {"system", &Options::system},    {"groups", &Options::page_groups},
     {"adapt", &Options::adapt},      {"side-exits", &Options::side_exits},
+    {"windows", &Options::windows},
 };
 
 /// NAME=VALUE.
@@ -38,6 +39,8 @@ constexpr Number kNumbers[] = {
      [](Options& o, uint64_t value) { o.hot_threshold = static_cast<uint32_t>(value); }},
     {"cache", uint64_t{1} << 20, uint64_t{1} << 30, "1M to 1G",
      [](Options& o, uint64_t value) { o.code_cache_bytes = value & ~uint64_t{4095}; }},
+    {"window-after", 0, uint64_t{1} << 40, "0 to 1024G",
+     [](Options& o, uint64_t value) { o.window_after = value; }},
     {"block", 1, 64, "1 to 64",
      [](Options& o, uint64_t value) { o.max_block_insns = static_cast<unsigned>(value); }},
 };

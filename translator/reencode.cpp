@@ -163,6 +163,10 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
   constexpr uint8_t kMayHave66 = 2;  // of Encoding::prefixes
   const bool narrow =
       integer && insn.operand_size == 2 && (mandatory != 0 || row.encoding.prefixes & kMayHave66);
+  if (form.in_window && g.memory) {
+    out.put(0x65);
+    out.put(0x67);
+  }
   if (mandatory == 0x66 || narrow) out.put(0x66);
   if (mandatory == 0xf2 || mandatory == 0xf3) out.put(mandatory);
   if (insn.lock()) out.put(0xf0);
@@ -170,7 +174,7 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
   uint8_t rex = 0;
   if (reg & 8) rex |= 4;
   if (g.memory) {
-    if (form.memory_base & 8) rex |= 1;
+    if (form.memory_base != HostForm::kNoBase && (form.memory_base & 8)) rex |= 1;
     if (form.memory_index & 8) rex |= 2;
   } else if ((rm & 8) && g.has_modrm) {
     rex |= 1;
@@ -200,11 +204,13 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
     if (!g.memory) {
       out.put(static_cast<uint8_t>(0xc0 | field | (rm & 7)));
     } else {
-      // rbp and r13 as a base need a displacement.
-      const bool needs_disp = form.memory_disp != 0 || (form.memory_base & 7) == 5;
-      const bool disp8 = form.memory_disp >= -128 && form.memory_disp < 128;
-      out.put(static_cast<uint8_t>((!needs_disp ? 0x04 : disp8 ? 0x44 : 0x84) | field));
-      out.put(static_cast<uint8_t>((form.memory_index & 7) << 3 | (form.memory_base & 7)));
+      // rbp and r13 as a base need a displacement; without a base, mod is 0 and base 5.
+      const bool no_base = form.memory_base == HostForm::kNoBase;
+      const uint8_t base = no_base ? 5 : form.memory_base & 7;
+      const bool needs_disp = form.memory_disp != 0 || base == 5;
+      const bool disp8 = !no_base && form.memory_disp >= -128 && form.memory_disp < 128;
+      out.put(static_cast<uint8_t>((!needs_disp || no_base ? 0x04 : disp8 ? 0x44 : 0x84) | field));
+      out.put(static_cast<uint8_t>(form.memory_scale << 6 | (form.memory_index & 7) << 3 | base));
       for (unsigned i = 0; i < (!needs_disp ? 0u : disp8 ? 1u : 4u); ++i) {
         out.put(static_cast<uint8_t>(static_cast<uint32_t>(form.memory_disp) >> (8 * i)));
       }

@@ -18,8 +18,8 @@ x86::Mem cpu_gpr(const x86::Gp& cpu, unsigned number, uint32_t size) {
 
 class Builder {
  public:
-  Builder(const uint8_t* base, const Helpers& helpers, Trampolines& out)
-      : base_(base), helpers_(helpers), out_(out) {
+  Builder(const uint8_t* base, const Helpers& helpers, bool windows, Trampolines& out)
+      : base_(base), helpers_(helpers), windows_(windows), out_(out) {
     code_.init(Environment::host(), reinterpret_cast<uint64_t>(base));
     code_.attach(&a);
   }
@@ -58,6 +58,7 @@ class Builder {
     a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
     a.mov(host::kTlb, VIREO_FRAME(tlb));
+    load_window();
     a.mov(x86::r11, VIREO_FRAME(entry));
     load_guest();
     a.jmp(x86::r11);
@@ -88,6 +89,12 @@ class Builder {
     a.mov(VIREO_FRAME(exit_kind), x86::r11);
     store_guest();
     return_to_host();
+  }
+
+  void load_window() {
+    if (!windows_) return;
+    a.mov(x86::r10, VIREO_FRAME(window));
+    a.wrgsbase(x86::r10);
   }
 
   void load_guest() {
@@ -135,6 +142,7 @@ class Builder {
     load_guest();
     a.ret();
     a.bind(elsewhere);
+    load_window();
     a.mov(x86::r11, x86::rax);
     a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
@@ -231,6 +239,7 @@ class Builder {
 
   const uint8_t* base_;
   const Helpers& helpers_;
+  const bool windows_;
   Trampolines& out_;
   CodeHolder code_;
   x86::Assembler a;
@@ -239,8 +248,9 @@ class Builder {
 
 }  // namespace
 
-std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out) {
-  return Builder(base, helpers, out).build();
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, bool windows,
+                                      Trampolines& out) {
+  return Builder(base, helpers, windows, out).build();
 }
 
 }  // namespace vireo::translator

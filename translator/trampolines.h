@@ -55,7 +55,9 @@ struct Helpers {
   uint64_t (*interpret)(Frame* frame, uint64_t insn);
 };
 
-/// Code for a buffer whose first byte executes at `base`.
-std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out);
+/// Code for a buffer whose first byte executes at `base`. `windows`: user code may set gs.base here
+/// (FSGSBASE), and Frame::window goes there.
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, bool windows,
+                                      Trampolines& out);
 
 }  // namespace vireo::translator

@@ -33,7 +33,15 @@ void* map_memory(size_t bytes) {
 bool flags_in_eflags(void* owner, const uint8_t* host) {
   const auto& impl = *static_cast<Translator::Impl*>(owner);
   const Block* block = impl.blocks->find_by_host(host);
-  return block == nullptr || impl.site_at(*block, host).kind != Site::Kind::kFaultSaved;
+  if (block == nullptr) return true;
+  switch (impl.site_at(*block, host).kind) {
+    case Site::Kind::kFaultSaved:
+    case Site::Kind::kReadSaved:
+    case Site::Kind::kWriteSaved:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -95,8 +103,18 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   const Helpers helpers{
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
-      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
-      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->verify_segment(what); },
+      [](Frame* f, uint64_t what) {
+        Impl& t = *static_cast<Impl*>(f->translator);
+        const bool done = t.load_segment(what);
+        t.settle_windows();
+        return done;
+      },
+      [](Frame* f, uint64_t what) {
+        Impl& t = *static_cast<Impl*>(f->translator);
+        const bool done = t.verify_segment(what);
+        t.settle_windows();
+        return done;
+      },
       [](Frame* f, uint64_t units) {
         return static_cast<Impl*>(f->translator)->load_fpu(static_cast<uint8_t>(units));
       },
@@ -104,7 +122,17 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
         return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
       },
   };
-  const std::vector<uint8_t> bytes = make_trampolines(buffer->executable(), helpers, trampolines);
+  if (options.windows && options.inline_memory) {
+    auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after);
+    if (created) {
+      windows = created.take();
+    } else {
+      notice(fmt::format("{}: guest memory is reached without windows, which is slower",
+                         created.error().message));
+    }
+  }
+  const std::vector<uint8_t> bytes =
+      make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
   buffer->write(buffer->executable(), bytes);
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
                                         (bytes.size() + kPageSize - 1) & ~kPageMask);
@@ -116,6 +144,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   fault_range.exit_saved = trampolines.exit_jump_saved;
   fault_range.exit_eflags = trampolines.exit_jump_eflags;
   fault_range.flags_in_eflags = flags_in_eflags;
+  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address) {
+    return static_cast<Impl*>(owner)->try_again(host, address);
+  };
   fault_range.owner = this;
 }
 
@@ -132,7 +163,9 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
   const uint64_t generation = mmu.exec_generation(privilege);
-  if (!mmu.fill({linear}, access, privilege) && mmu.exec_generation(privilege) == generation) {
+  const bool fault = mmu.fill({linear}, access, privilege).has_value();
+  t.settle_windows();
+  if (!fault && mmu.exec_generation(privilege) == generation) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
@@ -140,6 +173,35 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   }
   ++t.stats.failed_fills;
   return false;
+}
+
+bool Translator::Impl::try_again(const uint8_t* host, uint64_t address) {
+  if (!windows) return false;
+  const Privilege privilege = interp.privilege();
+  Window& window = windows->window(privilege);
+  if (!window.contains(address)) return false;
+  const Block* block = blocks->find_by_host(host);
+  if (block == nullptr) return false;
+  const Site::Kind kind = site_at(*block, host).kind;
+  const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
+  if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
+  const uint64_t linear = address - window.base();
+  const Access access = write ? Access::kWrite : Access::kRead;
+  // The interpreter fetches the instruction again, which a fault now could make impossible.
+  if (!context.mmu.permits({linear}, access, privilege)) return false;
+  if (!fill(frame, linear, access)) return false;
+  if (window.map(linear, write)) return true;
+  fill_denied = true;
+  return false;
+}
+
+void Translator::Impl::look_at_windows() {
+  if (!windows) return;
+  const uint64_t executed = cpu.retired - windows_seen;
+  constexpr uint64_t kOften = 1 << 18;
+  if (executed < kOften) return;
+  windows_seen = cpu.retired;
+  if (windows->look(interp.privilege(), executed, cpu.cr3)) refresh_mode();
 }
 
 uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
@@ -155,6 +217,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   const bool denied = std::exchange(fill_denied, false);
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
+  settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
   // Not an access across pages, of which a loop has many and more that are not.
   if (denied && insn.slow_path && result == Interp::PlainResult::kNext && blocks->epoch() == epoch) {
@@ -225,6 +288,8 @@ void Translator::Impl::refresh_mode() {
   if (cpu.protected_mode()) bits |= Mode::kProtected;
   if (cpu.v86()) bits |= Mode::kV86;
   if (cpu.cpl == 0) bits |= Mode::kCpl0;
+  frame->window = windows ? windows->base(interp.privilege()) : 0;
+  if (frame->window != 0) bits |= Mode::kWindow;
   const Segment& cs = cpu.segment(SegReg::kCs);
   if (cs.base != code_base || cs.limit != code_limit || code_segments.empty()) {
     code_base = cs.base;
@@ -324,6 +389,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
   for (;;) {
     if (const auto exit = advance(limits.retired)) return *exit;
     blocks->collect();
+    look_at_windows();
     if (interp.mode_epoch() != seen_epoch) {
       refresh_mode();
     } else {
@@ -389,6 +455,7 @@ void Translator::Impl::store_flags() {
 
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   ++stats.entries;
+  settle_windows();
   frame->countdown = std::min(retired_limit - cpu.retired, kMaxBudget);
   retired_at_zero = cpu.retired + frame->countdown;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));
@@ -434,6 +501,7 @@ Block* Translator::Impl::replace(Block& block) {
   Block* fresh = blocks->replace(&block);
   fresh->hits = options.hot_threshold;
   fresh->always_interpret = block.always_interpret;
+  fresh->always_probe = block.always_probe;
   ++stats.adapted;
   return fresh;
 }
@@ -459,6 +527,17 @@ void Translator::Impl::handle_exit() {
       link_from = block;
       link_exit = site.insn;
       count_exit(Leaving::kLink);
+      break;
+    case Site::Kind::kReadSaved:
+    case Site::Kind::kReadEflags:
+    case Site::Kind::kWriteSaved:
+    case Site::Kind::kWriteEflags:
+      leave_before(site.insn);
+      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      count_exit(Leaving::kWindow);
+      // A signal is a dear way to find MMIO, or a page with code.
+      if (std::exchange(fill_denied, false) && options.adapt && block->translated())
+        replace(*block)->always_probe |= uint64_t{1} << site.insn;
       break;
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:
@@ -494,6 +573,7 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   t.stats.visit(t.cpu.retired - t.first_retired, visit);
   t.blocks->visit_stats(visit);
   t.interp.visit_stats(visit);
+  if (t.windows) t.windows->visit_stats(visit);
 }
 
 }  // namespace vireo::translator

@@ -14,6 +14,7 @@
 #include "translator/host_fault.h"
 #include "translator/perf_map.h"
 #include "translator/translator.h"
+#include "translator/window_policy.h"
 
 namespace vireo::translator {
 
@@ -63,6 +64,13 @@ struct Translator::Impl {
   const Site& site_at(const Block& block, const uint8_t* host, SiteUse use = SiteUse::kExit) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
+  /// SIGSEGV in translated code: true if it was an access through the window that may be tried again.
+  bool try_again(const uint8_t* host, uint64_t address);
+  /// What the window policy has decided is in the mode.
+  void look_at_windows();
+  void settle_windows() {
+    if (windows) windows->settle();
+  }
   /// What interpret() answers beside a host address to go on at (a block's entry, flags saved).
   static constexpr uint64_t kLeave = 0, kGoOn = 1;
   uint64_t interpret(const InterpretedInsn& insn);
@@ -86,6 +94,7 @@ struct Translator::Impl {
   FaultRange fault_range;
   std::unique_ptr<PerfMap> perf_map;
 
+  std::unique_ptr<WindowPolicy> windows;                  ///< null: none
   std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
   struct Context {
     Mode mode;
@@ -110,6 +119,8 @@ struct Translator::Impl {
   unsigned link_exit = 0;
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
+
+  uint64_t windows_seen = 0;  ///< cpu.retired when look_at_windows() did
 
   Counters stats;
   uint64_t first_retired;  ///< cpu.retired at the start

@@ -10,7 +10,7 @@
 namespace vireo::testing {
 namespace {
 
-constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single", "bt-off"};
+constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single", "bt-off", "bt-window"};
 
 std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options,
                                                  uint64_t cache_mib = 4) {
@@ -41,6 +41,8 @@ std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& 
   if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2}, 1);
   if (name == "bt-single") return make_translator(context, {.hot_threshold = 0, .max_block_insns = 1});
   if (name == "bt-off") return make_translator(context, translator::parse_options("all-off,hot=0").take());
+  if (name == "bt-window")
+    return make_translator(context, translator::parse_options("hot=0,windows,window-after=0").take());
   return std::make_unique<interp::Interp>(context);
 }
 

@@ -9,7 +9,9 @@ namespace {
 
 class FakeMmu final : public Mmu {
  public:
+  TlbMirror& mirror(Privilege) override { return mirror_; }
   std::optional<PageFault> fill(Gla, Access, Privilege) override { return {}; }
+  bool permits(Gla, Access, Privilege) const override { return true; }
   void read_slow(Gla, Privilege, void*, unsigned) override {}
   void write_slow(Gla, Privilege, const void*, unsigned) override {}
   std::optional<Gpa> probe(Gla) const override { return {}; }
@@ -17,6 +19,9 @@ class FakeMmu final : public Mmu {
   void flush(bool) override {}
   void control_registers_changed() override { mode_changes++; }
   int mode_changes = 0;
+
+ private:
+  TlbMirror mirror_;
 };
 
 class NoInterrupts final : public InterruptController {

@@ -39,6 +39,14 @@ TEST(TranslatorOptions, EachSwitchHasAnOff) {
   }
 }
 
+TEST(TranslatorOptions, WindowsAreAskedFor) {
+  EXPECT_FALSE(Options{}.windows);
+  const Options options = parse_options("windows,window-after=0").take();
+  EXPECT_TRUE(options.windows);
+  EXPECT_EQ(options.window_after, 0u);
+  EXPECT_FALSE(parse_options("windows,all-off").take().windows);
+}
+
 TEST(TranslatorOptions, CacheIsWholePages) {
   EXPECT_EQ(parse_options("cache=1048577").take().code_cache_bytes, 1u << 20);
 }

@@ -1,0 +1,125 @@
+// What a window shows, and what it no longer shows.
+#include "translator/window.h"
+
+#include <gtest/gtest.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <memory>
+
+namespace vireo::translator {
+namespace {
+
+constexpr uint64_t kRam = uint64_t{4} << 20;
+constexpr uint8_t kReadWrite = TlbMirror::kRead | TlbMirror::kWrite;
+
+class WindowTest : public testing::Test {
+ protected:
+  WindowTest()
+      : memory_(GuestMemory::create(kRam).take()), tables_(new TlbTables()), shown_(TlbTables::kPages) {
+    mirror_.pages = shown_;
+    window_ = Window::create(*memory_, *tables_, mirror_).take();
+  }
+  /// The TLB permits this linear page to reach this page of RAM.
+  void permit(uint64_t linear_page, uint64_t ram_page, bool write) {
+    const uint64_t delta =
+        reinterpret_cast<uint64_t>(memory_->ram().data()) + (ram_page - linear_page) * kPageSize;
+    tables_->read_delta[linear_page] = delta;
+    tables_->write_delta[linear_page] = write ? delta : 0;
+  }
+  uint8_t* host(uint64_t linear) { return reinterpret_cast<uint8_t*>(window_->base() + linear); }
+  /// Whether the program could access this byte: the kernel says, without a signal.
+  bool readable(uint64_t linear) {
+    uint8_t byte;
+    const iovec to{&byte, 1}, from{host(linear), 1};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
+  }
+  bool writable(uint64_t linear) {
+    uint8_t byte = 0x77;
+    const iovec from{&byte, 1}, to{host(linear), 1};
+    return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == 1;
+  }
+  uint8_t& ram(uint64_t page, uint64_t offset) { return memory_->ram()[page * kPageSize + offset]; }
+
+  std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<TlbTables> tables_;
+  std::vector<uint8_t> shown_;
+  TlbMirror mirror_;
+  std::unique_ptr<Window> window_;
+};
+
+TEST_F(WindowTest, ShowsRamWhereTheTlbPermits) {
+  permit(0xc0000, 3, true);
+  EXPECT_FALSE(readable(0xc0000000));
+  ASSERT_TRUE(window_->map(0xc0000123, true));
+  ram(3, 5) = 0x42;
+  EXPECT_EQ(host(0xc0000000)[5], 0x42);
+  host(0xc0000000)[6] = 0x43;
+  EXPECT_EQ(ram(3, 6), 0x43);
+  EXPECT_FALSE(readable(0xc0001000));
+}
+
+TEST_F(WindowTest, AReadDoesNotMakeAPageWritable) {
+  permit(8, 3, false);
+  ASSERT_TRUE(window_->map(8 * kPageSize, false));
+  EXPECT_TRUE(readable(8 * kPageSize));
+  EXPECT_FALSE(writable(8 * kPageSize));
+  EXPECT_FALSE(window_->map(8 * kPageSize, true));
+  permit(8, 3, true);  // it is dirty now
+  ASSERT_TRUE(window_->map(8 * kPageSize, true));
+  EXPECT_TRUE(writable(8 * kPageSize));
+}
+
+TEST_F(WindowTest, MapsNeighboursThatAreNeighboursInRam) {
+  permit(15, 2, true);
+  permit(16, 3, true);
+  permit(17, 4, false);  // not alike
+  permit(14, 9, true);   // elsewhere
+  ASSERT_TRUE(window_->map(16 * kPageSize, false));
+  EXPECT_TRUE(writable(15 * kPageSize));
+  EXPECT_FALSE(readable(17 * kPageSize));
+  EXPECT_FALSE(readable(14 * kPageSize));
+  EXPECT_EQ(window_->counters().maps, 1u);
+  EXPECT_EQ(window_->counters().pages, 2u);
+}
+
+TEST_F(WindowTest, NothingWithoutPermissionNorOutsideRam) {
+  EXPECT_FALSE(window_->map(0x5000, false));
+  permit(5, kRam / kPageSize, true);  // behind its end
+  EXPECT_FALSE(window_->map(0x5000, false));
+}
+
+TEST_F(WindowTest, WhatTheTlbTakesAwayGoes) {
+  permit(1, 1, true);
+  permit(2, 2, true);
+  ASSERT_TRUE(window_->map(0x1000, true));
+  mirror_.restrict(1, TlbMirror::kRead);  // less than is shown
+  mirror_.restrict(2, kReadWrite);        // as much
+  mirror_.restrict(3, 0);                 // nothing was shown
+  EXPECT_EQ(mirror_.lost.size(), 1u);
+  window_->settle();
+  EXPECT_FALSE(readable(0x1000));
+  EXPECT_TRUE(readable(0x2000));
+  EXPECT_TRUE(mirror_.lost.empty());
+  ASSERT_TRUE(window_->map(0x1000, false));
+  EXPECT_TRUE(readable(0x1000));
+}
+
+TEST_F(WindowTest, ManyAtOnceAndAll) {
+  for (uint64_t page = 0; page < 200; ++page) {
+    permit(page, 2 * page, true);  // no neighbours
+    ASSERT_TRUE(window_->map(page * kPageSize, true));
+  }
+  for (uint64_t page = 0; page < 199; ++page) mirror_.restrict(page, 0);
+  window_->settle();
+  EXPECT_FALSE(readable(0));
+  EXPECT_FALSE(readable(199 * kPageSize)) << "more than is worth single steps goes with all the rest";
+  EXPECT_EQ(shown_[199], 0);
+  ASSERT_TRUE(window_->map(199 * kPageSize, true));
+  EXPECT_TRUE(readable(199 * kPageSize));
+  window_->clear();
+  EXPECT_FALSE(readable(199 * kPageSize));
+}
+
+}  // namespace
+}  // namespace vireo::translator
