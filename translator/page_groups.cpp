@@ -288,9 +288,10 @@ class Finder {
         continue;
       const auto distance = static_cast<int32_t>(address.offset - d.low);
       const uint32_t low = distance < 0 ? address.offset : d.low;
-      const uint32_t high =
-          static_cast<int32_t>(address.offset + bytes - d.high) > 0 ? address.offset + bytes : d.high;
-      if (high - low > kMaxSpan || (constant && low / kPageSize != (high - 1) / kPageSize)) continue;
+      // Offsets half the address space apart are before and behind each other.
+      const uint32_t span = std::max(d.high - low, address.offset + bytes - low);
+      const uint32_t high = low + span;
+      if (span > kMaxSpan || (constant && low / kPageSize != (high - 1) / kPageSize)) continue;
       d.low = low;
       d.high = high;
       d.group.writes |= write;

@@ -136,6 +136,16 @@ TEST_F(PageGroupsTest, FarApartIsNoGroup) {
   EXPECT_TRUE(find().groups.empty());
 }
 
+TEST_F(PageGroupsTest, HalfTheAddressSpaceApartIsNoGroup) {
+  add({0x66, 0xc7, 0x80, 0x00, 0x00, 0x00, 0x80, 0x00, 0x80});  // mov word [eax - 80000000h], 8000h
+  add({0x20, 0x18});                                            // and [eax], bl
+  add({0x66, 0xc7, 0x80, 0x00, 0x00, 0x00, 0x80, 0x00, 0x80});
+  const PageGroups found = find();
+  ASSERT_EQ(found.groups.size(), 1u);
+  EXPECT_EQ(found.groups[0].bytes, 2u);
+  EXPECT_EQ(found.operands[1].group, GroupedAccess::kNone);
+}
+
 TEST_F(PageGroupsTest, AlignedOperandsOfOnePlaceCannotCrossAPage) {
   add({0x0f, 0x28, 0x03});  // movaps xmm0, [ebx]
   add({0x0f, 0x58, 0x03});  // addps xmm0, [ebx]
