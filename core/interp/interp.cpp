@@ -65,6 +65,8 @@ std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount)
         impl.step_carefully();
         done |= amount != Amount::kUnlimited;
       } else if (done) {
+        // Whoever executes the instruction at CS:RIP now sees to its count.
+        impl.rep_incomplete = false;
         return std::nullopt;
       } else {
         done = amount != Amount::kUnlimited;
