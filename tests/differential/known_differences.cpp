@@ -47,6 +47,8 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
           line.native = key.substr(7);
         } else if (key.starts_with("engine=")) {
           line.engine = key.substr(7);
+        } else if (key == "rare") {
+          line.used = true;
         } else {
           line.keys.insert(key);
         }
