@@ -3,7 +3,7 @@
 
 compare.py                               all rows and boots, TCG and Vireo's engine bt, 3 rounds
 compare.py --engines bt,interp --only switch,x87 --rounds 1
-compare.py --engines bt,bt:windows --no-tcg
+compare.py --engines bt,bt:no-windows --no-tcg
 compare.py --engines interp --no-tcg --scale 20 --only integer,boot
 
 A round is one run each of: native, TCG, every engine. Ratios are taken within a round; the table has the median round and,
@@ -57,7 +57,7 @@ def parse_arguments():
     build = runs.ROOT / "build/release"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engines", default="bt", help="of Vireo, with commas between (default bt); words for --translator behind "
-                        "colons: bt:windows")
+                        "colons: bt:no-windows")
     parser.add_argument("--no-tcg", action="store_true", help="leave QEMU out")
     parser.add_argument("--only", metavar="NAME,NAME", help="these rows; boot and boot-notests are rows, too")
     parser.add_argument("--rounds", type=int, default=3)

@@ -75,14 +75,13 @@ void add_run_options(CLI::App& app, RunOptions& o) {
                  fmt::format("What executes guest code: auto, {}", engine_names()))
       ->type_name("E")
       ->group(machine);
-  app.add_option(
-         "--translator", o.machine.translator,
-         "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
-         "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
-         "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, "
-         "no-inline-memory, no-fpu, no-strings, no-system, all-off; chain and so on turn one back on; "
-         "windows: busy address spaces get a window of host memory, window-after=N: after so many "
-         "instructions (0: all, at once)")
+  app.add_option("--translator", o.machine.translator,
+                 "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
+                 "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
+                 "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, "
+                 "no-inline-memory, no-fpu, no-strings, no-system, no-windows, all-off; chain and so on turn "
+                 "one back on; window-after=N: instructions after which is judged whether guest memory is "
+                 "reached through a window of host memory (0: always)")
       ->type_name("WORDS")
       ->group(machine);
   app.add_option("--clock", o.clock,

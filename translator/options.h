@@ -25,8 +25,8 @@ struct Options {
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated
-  bool windows = false;       ///< busy address spaces are reached through windows of host memory
-  /// Instructions that an address space executes before it gets a window; 0: all have one, always.
+  bool windows = true;        ///< busy address spaces are reached through windows of host memory
+  /// Instructions of a privilege after which is judged whether it gets a window; 0: both have one, always.
   uint64_t window_after = uint64_t{4} << 20;
   bool perf_map = false;  ///< /tmp/perf-PID.map names translated code for perf
 };

@@ -162,6 +162,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const Privilege privilege = t.interp.privilege();
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
+  if (t.windows) t.windows->count_fill(privilege);
   const uint64_t generation = mmu.exec_generation(privilege);
   const bool fault = mmu.fill({linear}, access, privilege).has_value();
   t.settle_windows();
@@ -201,7 +202,7 @@ void Translator::Impl::look_at_windows() {
   constexpr uint64_t kOften = 1 << 18;
   if (executed < kOften) return;
   windows_seen = cpu.retired;
-  if (windows->look(interp.privilege(), executed, cpu.cr3)) refresh_mode();
+  if (windows->look(interp.privilege(), executed)) refresh_mode();
 }
 
 uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {

@@ -16,8 +16,6 @@ constexpr uint64_t kUnmapCost = 4'000;
 constexpr uint64_t kClearCost = 10'000;
 /// A window saves so many ns per 1000 instructions.
 constexpr uint64_t kSavedPer1000 = 300;
-/// A trial is judged after so many instructions.
-constexpr uint64_t kTrial = 4 << 20;
 constexpr uint64_t kLongestWait = uint64_t{1} << 32;
 
 uint64_t cost_of(const Window& window) {
@@ -43,38 +41,30 @@ Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, 
   return policy;
 }
 
-bool WindowPolicy::look(Privilege privilege, uint64_t instructions, uint64_t cr3) {
+bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
   if (after_ == 0) return false;
   State& s = state(privilege);
-  if (s.on) {
-    s.executed += instructions;
-    if (s.executed < kTrial) return false;
-    const uint64_t saved = s.executed / 1000 * kSavedPer1000;
-    const uint64_t paid = cost_of(*s.window) - s.cost;
-    s.executed = 0;
-    s.cost = cost_of(*s.window);
-    if (paid <= saved) {
-      s.threshold = std::max(after_, s.threshold / 2);
-      return false;
-    }
-    s.on = false;
-    s.threshold = std::min(s.threshold * 2, kLongestWait);
-    s.window->clear();
-    ++demotions_;
-    return true;
-  }
-  if (cr3 != cr3_) {
-    cr3_ = cr3;
-    for (State& each : states_) {
-      if (!each.on) each.executed = 0;
-    }
-  }
   s.executed += instructions;
   if (s.executed < s.threshold) return false;
-  s.on = true;
-  s.executed = 0;
+  const uint64_t saved = s.executed / 1000 * kSavedPer1000;
+  const uint64_t cost_before = s.cost;
   s.cost = cost_of(*s.window);
-  ++promotions_;
+  const uint64_t paid = s.on ? s.cost - cost_before : s.fills * kMapCost;
+  s.executed = 0;
+  s.fills = 0;
+  if (s.on == (paid < saved)) {
+    if (s.on) s.threshold = after_;
+    return false;
+  }
+  s.on = !s.on;
+  if (s.on) {
+    ++promotions_;
+    return true;
+  }
+  // It has looked better than it was: longer without, next time.
+  s.threshold = std::min(s.threshold * 2, kLongestWait);
+  s.window->clear();
+  ++demotions_;
   return true;
 }
 

@@ -1,5 +1,6 @@
 // Which privileges of the current address space are reached through a Window, and which by probes. A window
-// pays when much is executed between the events that change what it shows.
+// pays when much is executed between the events that change what it shows: while a privilege uses probes,
+// their TLB fills tell what a window would have cost.
 #pragma once
 
 #include <array>
@@ -24,9 +25,11 @@ class WindowPolicy {
   }
   Window& window(Privilege privilege) { return *state(privilege).window; }
 
-  /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`,
-  /// and CR3. True if base() has changed.
-  bool look(Privilege privilege, uint64_t instructions, uint64_t cr3);
+  /// An access by a probe has filled the TLB.
+  void count_fill(Privilege privilege) { ++state(privilege).fills; }
+  /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`.
+  /// True if base() has changed.
+  bool look(Privilege privilege, uint64_t instructions);
   void settle() {
     for (State& s : states_) s.window->settle();
   }
@@ -36,9 +39,11 @@ class WindowPolicy {
   struct State {
     std::unique_ptr<Window> window;
     bool on = false;
-    uint64_t executed = 0;   ///< instructions since CR3 changed (off), or of this trial (on)
-    uint64_t cost = 0;       ///< of the window so far, in ns, when the trial began
-    uint64_t threshold = 0;  ///< instructions until it is switched on
+    // Since it was judged last:
+    uint64_t executed = 0;   ///< instructions
+    uint64_t fills = 0;      ///< of the TLB, by probes
+    uint64_t cost = 0;       ///< of the window in all, in ns, then
+    uint64_t threshold = 0;  ///< instructions until it is judged again
   };
 
   WindowPolicy(uint64_t after) : after_(after) {}
@@ -47,7 +52,6 @@ class WindowPolicy {
 
   const uint64_t after_;
   std::array<State, 2> states_;
-  uint64_t cr3_ = 0;
   uint64_t promotions_ = 0, demotions_ = 0;
 };
 

@@ -42,7 +42,7 @@ std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& 
   if (name == "bt-single") return make_translator(context, {.hot_threshold = 0, .max_block_insns = 1});
   if (name == "bt-off") return make_translator(context, translator::parse_options("all-off,hot=0").take());
   if (name == "bt-window")
-    return make_translator(context, translator::parse_options("hot=0,windows,window-after=0").take());
+    return make_translator(context, translator::parse_options("hot=0,window-after=0").take());
   return std::make_unique<interp::Interp>(context);
 }
 

@@ -39,12 +39,11 @@ TEST(TranslatorOptions, EachSwitchHasAnOff) {
   }
 }
 
-TEST(TranslatorOptions, WindowsAreAskedFor) {
-  EXPECT_FALSE(Options{}.windows);
-  const Options options = parse_options("windows,window-after=0").take();
-  EXPECT_TRUE(options.windows);
-  EXPECT_EQ(options.window_after, 0u);
-  EXPECT_FALSE(parse_options("windows,all-off").take().windows);
+TEST(TranslatorOptions, Windows) {
+  EXPECT_TRUE(Options{}.windows);
+  EXPECT_EQ(parse_options("window-after=0").take().window_after, 0u);
+  EXPECT_FALSE(parse_options("no-windows").take().windows);
+  EXPECT_FALSE(parse_options("all-off").take().windows);
 }
 
 TEST(TranslatorOptions, CacheIsWholePages) {
