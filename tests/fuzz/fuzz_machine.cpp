@@ -29,15 +29,14 @@ class RequestedInterrupts final : public InterruptController {
   std::optional<uint8_t> vector;
 };
 
-/// Reads give what follows from the writes before, at ports from the reads before, too. Not in memory: how
-/// often code is fetched is the engine's affair.
+/// Reads of ports depend on all accesses before; reads of memory only on the address, because how often code
+/// is fetched, and when between the iterations of a REP instruction, is the engine's affair.
 class Scrambler final : public IoRegion {
  public:
-  explicit Scrambler(bool reads_count) : reads_count_(reads_count) {}
+  explicit Scrambler(bool is_memory) : is_memory_(is_memory) {}
   uint64_t read(uint32_t offset, unsigned) override {
-    const uint64_t value = (state_ + offset) * 0x9e3779b97f4a7c15;
-    if (reads_count_) state_ = value;
-    return value;
+    constexpr uint64_t kFactor = 0x9e3779b97f4a7c15;
+    return is_memory_ ? (offset + 1) * kFactor : state_ = (state_ + offset) * kFactor;
   }
   void write(uint32_t offset, unsigned size, uint64_t value) override {
     state_ = state_ * 0x9e3779b97f4a7c15 + value * 31 + offset + size;
@@ -46,7 +45,7 @@ class Scrambler final : public IoRegion {
   uint64_t state() const { return state_; }
 
  private:
-  const bool reads_count_;
+  const bool is_memory_;
   uint64_t state_ = 1;
 };
 
@@ -78,7 +77,7 @@ struct FuzzMachine::Impl {
   std::unique_ptr<GuestMemory> memory;
   CpuModel model;
   std::vector<uint8_t> rom;
-  Scrambler device{false}, port_device{true};
+  Scrambler device{true}, port_device{false};
   SoftMmu mmu{cpu, *memory};
   IoBus ports;
   RequestedInterrupts interrupts;
