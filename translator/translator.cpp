@@ -166,7 +166,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const uint64_t generation = mmu.exec_generation(privilege);
   const bool fault = mmu.fill({linear}, access, privilege).has_value();
   t.settle_windows();
-  if (!fault && mmu.exec_generation(privilege) == generation) {
+  if (!fault && mmu.exec_generation(privilege) == generation && !t.code_changed()) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
@@ -213,7 +213,6 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   cpu.rip = insn.rip;
   const uint64_t retired = retired_at_zero - frame->countdown - insn.remaining;
   cpu.retired = retired;
-  const uint64_t epoch = blocks->epoch();
   done_as = Leaving::kEvent;
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   const bool denied = std::exchange(fill_denied, false);
@@ -221,7 +220,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
   // Not an access across pages, of which a loop has many and more that are not.
-  if (denied && insn.slow_path && result == Interp::PlainResult::kNext && blocks->epoch() == epoch) {
+  if (denied && insn.slow_path && result == Interp::PlainResult::kNext && !code_changed()) {
     Block& block = *insn.block;
     if (fails_too_often(block, retired)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
   }
@@ -233,17 +232,18 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
     refresh_context();
   }
   // Blocks may have died, this one too, or what they are linked by has changed.
-  if (result == Interp::PlainResult::kNext && mode.mode == before && blocks->epoch() == epoch &&
+  if (result == Interp::PlainResult::kNext && mode.mode == before && !code_changed() &&
       frame->context_tag == context_before) {
     load_flags();
     return kGoOn;
   }
-  done_as = blocks->epoch() != epoch                                      ? Leaving::kCodeChanged
+  done_as = code_changed()                                                ? Leaving::kCodeChanged
             : mode.mode != before || frame->context_tag != context_before ? Leaving::kModeChanged
                                                                           : Leaving::kIndirect;
   const Block* next = find_in_jump_cache();
   if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
   frame->countdown = retired_at_zero - cpu.retired;
+  code_epoch = blocks->epoch();
   load_flags();
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
 }
@@ -257,7 +257,7 @@ bool Translator::Impl::verify_segment(uint64_t what) {
   } catch (const interp::Fault&) {
     return false;
   }
-  return true;
+  return !code_changed();
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {
@@ -268,7 +268,7 @@ bool Translator::Impl::load_segment(uint64_t what) {
   } catch (const interp::Fault&) {
     return false;
   }
-  if (interp.mode_epoch() == seen_epoch) return true;
+  if (interp.mode_epoch() == seen_epoch && !code_changed()) return true;
   // The interpreter does it again, maybe with a memory operand in this very segment.
   cpu.segment(which) = before;
   interp.update_segment(which);
@@ -457,6 +457,7 @@ void Translator::Impl::store_flags() {
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   ++stats.entries;
   settle_windows();
+  code_epoch = blocks->epoch();
   frame->countdown = std::min(retired_limit - cpu.retired, kMaxBudget);
   retired_at_zero = cpu.retired + frame->countdown;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));

@@ -117,6 +117,10 @@ struct Translator::Impl {
   /// The exit that the block at the new CS:RIP is to be linked to.
   Block* link_from = nullptr;
   unsigned link_exit = 0;
+  /// Of the BlockCache, when the translated code that is running was entered.
+  uint64_t code_epoch = 0;
+  /// The running block may be dead: an accessed or dirty flag has been set in a table that is code, too.
+  bool code_changed() const { return blocks->epoch() != code_epoch; }
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
 
