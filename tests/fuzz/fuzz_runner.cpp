@@ -14,15 +14,12 @@
 namespace vireo::fuzz {
 namespace {
 
-/// Exits with kAttention in a row after which a guest is taken to do nothing but fault.
-constexpr unsigned kMostExits = 4;
-
-std::optional<ExitReason> run_on(FuzzMachine& machine, uint64_t limit) {
-  for (unsigned i = 0; i < kMostExits; i++) {
-    const ExitReason exit = machine.run(limit);
-    if (exit != ExitReason::kAttention) return exit;
-  }
-  return std::nullopt;
+/// Nothing if the engine came to look up by itself: a guest that does nothing but fault, or a REP instruction
+/// without end. How far it gets until then, and what a fetch in between finds, is the engine's affair.
+std::optional<ExitReason> run_on(FuzzMachine& machine, uint64_t limit, bool exit_requested) {
+  ExitReason exit = machine.run(limit);
+  if (exit == ExitReason::kAttention && exit_requested) exit = machine.run(limit);
+  return exit == ExitReason::kAttention ? std::nullopt : std::optional(exit);
 }
 
 }  // namespace
@@ -90,27 +87,32 @@ std::optional<std::string> FuzzRunner::check_fresh(const FuzzCase& c) {
 std::optional<std::string> FuzzRunner::check(Machines& machines, const FuzzCase& c) {
   FuzzMachine& oracle = *machines[0];
   for (auto& machine : machines) machine->load(c, initial_ram_);
+  bool exit_requested = false;
   for (const FuzzCase::Event& event : c.events) {
-    const auto wanted = run_on(oracle, event.retired);
-    if (!wanted) counters_.livelocks++;
+    const auto wanted = run_on(oracle, event.retired, exit_requested);
+    bool endless = !wanted;
     for (size_t i = 1; i < machines.size(); i++) {
       FuzzMachine& machine = *machines[i];
-      const auto exit = run_on(machine, event.retired);
-      // How far a run gets that only faults is the engine's affair.
-      if (!wanted) continue;
+      const auto exit = run_on(machine, event.retired, exit_requested);
+      endless |= !exit;
+      if (endless) continue;
       const bool last = &event == &c.events.back();
       const auto states = testing::compare_states(oracle.cpu(), machine.cpu());
       const auto ram = last ? testing::compare_ram(oracle.ram(), machine.ram()) : decltype(states){};
       const bool same_accesses = oracle.device_state() == machine.device_state();
       if (states.empty() && ram.empty() && same_accesses && exit == wanted) continue;
       std::string text = fmt::format("  after {} instructions, run() gave {} and {}\n", event.retired,
-                                     static_cast<int>(*wanted), exit ? static_cast<int>(*exit) : -1);
+                                     static_cast<int>(*wanted), static_cast<int>(*exit));
       text += testing::side_by_side(oracle.engine(), oracle.cpu(), machine.engine(), machine.cpu());
       if (!same_accesses) text += "  * the device has been accessed differently\n";
       for (const auto& d : ram) text += fmt::format("  * memory {}: {} {}\n", d.key, d.a, d.b);
       return text;
     }
-    if (!wanted) return std::nullopt;
+    if (endless) {
+      counters_.endless++;
+      return std::nullopt;
+    }
+    exit_requested = event.kind == FuzzCase::Event::Kind::kExit;
     for (auto& machine : machines) machine->raise(event);
   }
   return std::nullopt;

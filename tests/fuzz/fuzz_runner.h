@@ -26,7 +26,7 @@ class FuzzRunner {
   struct Counters {
     uint64_t current = 0;  ///< the case that is running
     uint64_t cases = 0, instructions = 0, failures = 0, shutdowns = 0, halts = 0;
-    uint64_t livelocks = 0;  ///< faults without end: not compared
+    uint64_t endless = 0;  ///< faults or REP without end: compared until then
     std::array<uint64_t, kModes> modes{};
   };
 

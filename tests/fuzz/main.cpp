@@ -103,11 +103,11 @@ int run(const FuzzRunner::Options& options, const Limits& limits) {
     if (counters.modes[mode] != 0) fmt::print("  {:7} {}\n", counters.modes[mode], mode_name(mode));
   }
   fmt::print(
-      "{} cases, seed {}, {:.1f} s: {} instructions, {} ended in HLT, {} in shutdown, {} in faults without "
+      "{} cases, seed {}, {:.1f} s: {} instructions, {} ended in HLT, {} in shutdown, {} without "
       "end; "
       "{} failures\n",
       counters.cases, options.seed, std::chrono::duration<double>(Clock::now() - start).count(),
-      counters.instructions, counters.halts, counters.shutdowns, counters.livelocks, counters.failures);
+      counters.instructions, counters.halts, counters.shutdowns, counters.endless, counters.failures);
   return counters.failures ? 1 : 0;
 }
 
