@@ -198,7 +198,7 @@ bool GuestMemory::write(Gpa address, std::span<const uint8_t> bytes) {
     const size_t count = std::min<size_t>(bytes.size(), kPageSize - address.page_offset());
     if (const Page p = page(address); p.write != nullptr) {
       std::memcpy(p.write + address.page_offset(), bytes.data(), count);
-      if (*p.code_mark != 0) code_written(address, count);
+      if (*p.code_mark != 0) code_written(address, count, MemoryListener::Writer::kOther);
     } else {
       backed = false;
     }
@@ -244,7 +244,7 @@ void GuestMemory::mark_code(Gpa address, uint8_t owner) {
   // write-protected shadow RAM can, after the protection is lifted.
   const Page p = page(address);
   const bool read_from_rom = p.write != nullptr && p.write != p.read;
-  if (p.code_mark == nullptr || read_from_rom) return;
+  if (p.code_mark == nullptr || read_from_rom || (*p.code_mark & kMixedMark) != 0) return;
   const bool first = *p.code_mark == 0;
   *p.code_mark |= owner;
   if (!first) return;
@@ -258,11 +258,30 @@ void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {
 
 bool GuestMemory::has_code_mark(Gpa address) const {
   const Page p = page(address);
-  return p.code_mark != nullptr && *p.code_mark != 0;
+  return p.code_mark != nullptr && must_tell(*p.code_mark);
 }
 
-void GuestMemory::code_written(Gpa address, uint64_t size) {
-  for (MemoryListener* listener : listeners_) listener->on_code_written({address.value & a20_mask_}, size);
+void GuestMemory::code_written(Gpa address, uint64_t size, MemoryListener::Writer writer) {
+  for (MemoryListener* listener : listeners_)
+    listener->on_code_written({address.value & a20_mask_}, size, writer);
+}
+
+void GuestMemory::forget_code(Gpa address) {
+  for (MemoryListener* listener : listeners_)
+    listener->on_forget_code({address.value & a20_mask_ & ~kPageMask});
+}
+
+void GuestMemory::set_mixed(Gpa address, bool mixed) {
+  const Page p = page(address);
+  if (p.code_mark == nullptr || ((*p.code_mark & kMixedMark) != 0) == mixed) return;
+  forget_code(address);
+  if (mixed) {
+    *p.code_mark = kMixedMark;
+    mixed_.push_back(p.code_mark);
+  } else {
+    *p.code_mark = 0;
+    std::erase(mixed_, p.code_mark);
+  }
 }
 
 void GuestMemory::remove_listener(MemoryListener& listener) {
@@ -270,6 +289,8 @@ void GuestMemory::remove_listener(MemoryListener& listener) {
 }
 
 void GuestMemory::layout_changed() {
+  for (uint8_t* mark : mixed_) *mark = 0;
+  mixed_.clear();
   for (MemoryListener* listener : listeners_) listener->on_layout_changed();
 }
 

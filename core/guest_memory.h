@@ -20,14 +20,20 @@ namespace vireo {
 class MemoryListener {
  public:
   virtual ~MemoryListener() = default;
+  enum class Writer : uint8_t {
+    kStore,  ///< an instruction
+    kOther,  ///< a device, accessed and dirty bits, the host
+  };
   /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
-  virtual void on_code_written(Gpa start, uint64_t size) = 0;
+  virtual void on_code_written(Gpa start, uint64_t size, Writer writer) = 0;
   /// The layout changed (PAM, PCI BAR, A20) or RAM was rewritten past the marks (contents_replaced()): cached
   /// host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
   /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow
   /// way.
   virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
+  /// Everything made of the code in this RAM page (A20 applied) has to go, and the mark with it.
+  virtual void on_forget_code(Gpa page) { static_cast<void>(page); }
 };
 
 class GuestMemory {
@@ -38,7 +44,7 @@ class GuestMemory {
     uint8_t* read = nullptr;
     uint8_t* write = nullptr;      ///< null: MMIO, ROM, or nothing there
     uint8_t* code_mark = nullptr;  ///< not null whenever `write` is not; non-zero byte: the page holds code,
-                                   ///< tell via code_written()
+                                   ///< tell via code_written(), or need not if !must_tell()
     IoRegion* mmio = nullptr;      ///< MMIO region (reads, and writes unless `write` is set)
     uint32_t mmio_offset = 0;      ///< of the page within the region
   };
@@ -112,8 +118,22 @@ class GuestMemory {
   void mark_code(Gpa page, uint8_t owner = 1);
   void clear_code_mark(Gpa page, uint8_t owner = 1);
   bool has_code_mark(Gpa page) const;
+  /// Of the page of a host address from Page::read.
+  bool has_code_mark(const uint8_t* host) const { return is_ram(host) && must_tell(*code_mark_of_ram(host)); }
+  /// Whether a page with this code mark must not be written without code_written().
+  static bool must_tell(uint8_t code_mark) { return (code_mark & ~kMixedMark) != 0; }
   /// A writer that found Page::code_mark set calls this right after its write.
-  void code_written(Gpa address, uint64_t size);
+  void code_written(Gpa address, uint64_t size, MemoryListener::Writer writer);
+  /// Everything made of this page's code goes, and the marks.
+  void forget_code(Gpa page);
+  // Mixed pages hold code beside data that is written often. Writes need not be told, so that whoever keeps
+  // anything made of the code compares it with RAM each time that it is entered, and never relies on it
+  // behind a write. Nothing marks them. A change of the layout ends it.
+  void set_mixed(Gpa page, bool mixed);
+  /// Of the page of a host address from Page::read.
+  bool is_mixed(const uint8_t* host) const {
+    return is_ram(host) && (*code_mark_of_ram(host) & kMixedMark) != 0;
+  }
   /// RAM may hold anything now: it was written through ram() or memfd(), as when a saved machine is loaded.
   void contents_replaced() { layout_changed(); }
 
@@ -122,6 +142,7 @@ class GuestMemory {
 
  private:
   enum class Kind : uint8_t { kRam, kRom, kMmio };
+  static constexpr uint8_t kMixedMark = 0x80;
   struct Range {
     uint64_t start;
     uint64_t size;
@@ -134,6 +155,7 @@ class GuestMemory {
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
   void add_range(Range range);
   const Range* find(uint64_t address) const;
+  bool is_ram(const uint8_t* host) const { return host >= ram_ && host < ram_ + ram_bytes_; }
   uint8_t* code_mark_of_ram(const uint8_t* host) const;
   void layout_changed();
 
@@ -144,6 +166,7 @@ class GuestMemory {
   std::vector<Range> ranges_;              ///< sorted, not overlapping
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
+  std::vector<uint8_t*> mixed_;            ///< marks with kMixedMark
   std::vector<MemoryListener*> listeners_;
   TimeLedger* time_ = nullptr;
 };

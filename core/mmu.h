@@ -44,7 +44,7 @@ struct TlbTables {
   /// Host address minus linear address of a page whose bytes may be read directly. Not 0 wherever one of the
   /// other two is not.
   std::array<uint64_t, kPages> read_delta;
-  /// The same number if the page may also be written directly: it is RAM, dirty, and holds no marked code.
+  /// The same number if the page may also be written directly: it is RAM, dirty, and its code mark permits.
   std::array<uint64_t, kPages> write_delta;
   /// Physical page number plus 1, A20 applied, of a page whose instructions may be fetched.
   std::array<uint32_t, kPages> exec_frame;

@@ -119,7 +119,7 @@ void SoftMmu::write_slow(Gla address, Privilege privilege, const void* data, uns
   Gpa physical = entry->translation.page + address.page_offset();
   if (entry->write != nullptr) {
     std::memcpy(entry->write + address.page_offset(), bytes, size);
-    if (*entry->code_mark != 0) memory_.code_written(physical, size);
+    if (*entry->code_mark != 0) memory_.code_written(physical, size, MemoryListener::Writer::kStore);
     return;
   }
   while (size > 0) {

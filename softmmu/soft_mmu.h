@@ -41,7 +41,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
     bool operator==(const Controls&) const = default;
   };
 
-  void on_code_written(Gpa, uint64_t) override {}
+  void on_code_written(Gpa, uint64_t, Writer) override {}
   void on_layout_changed() override;
   void on_code_marked(Gpa page) override { tlb_.withhold_writes(page); }
 

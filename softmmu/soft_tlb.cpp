@@ -90,8 +90,9 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
                              : 0;
   tables.read_delta[page] = delta;
   // Shadowed ROM may be read in one place and written in another.
-  const bool writable = entry.write == entry.read && entry.code_mark != nullptr && *entry.code_mark == 0 &&
-                        entry.translation.dirty && permits(Access::kWrite);
+  const bool writable = entry.write == entry.read && entry.code_mark != nullptr &&
+                        !GuestMemory::must_tell(*entry.code_mark) && entry.translation.dirty &&
+                        permits(Access::kWrite);
   tables.write_delta[page] = writable ? delta : 0;
   const unsigned readable = delta != 0 ? TlbMirror::kRead : 0;
   mirror(entry.privilege)

@@ -119,6 +119,7 @@ static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
 struct Site {
   enum class Kind : uint8_t {
     kStep,         ///< the interpreter executes instruction `insn`
+    kChanged,      ///< self-check: the block's guest code is no longer what it was made of; flags in rax
     kNoFpu,        ///< the interpreter goes on at instruction `insn`: the host's units may not execute it
     kLink,         ///< the block's exit `insn` is not linked yet
     kPollSaved,    ///< the countdown ran out at the block's start, flags in rax

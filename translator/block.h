@@ -1,6 +1,7 @@
 // A piece of guest code: first counted, then translated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -89,6 +90,12 @@ struct Block {
   uint32_t guest_bytes = 0;
   uint32_t code_bytes = 0;
   uint64_t second_page = 0;
+  /// In a mixed page: it compares at each entry the bytes it was made of with those at these host addresses,
+  /// of the two pages if it crosses, and has no instruction behind one that may write.
+  bool self_checking = false;
+  std::array<const uint8_t*, 2> guest_code{};
+  std::vector<uint8_t> made_of;
+  uint64_t translated_at = 0;  ///< cpu.retired
   const uint8_t* code = nullptr;
   uint32_t entry[2] = {0, 0};         ///< offsets by FlagState
   std::vector<uint16_t> insn_offset;  ///< of each instruction from `rip`, and of the end

@@ -17,8 +17,9 @@ void trace_end(const Block& block, std::string_view why) {
 
 }  // namespace
 
-BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes)
-    : memory_(memory), code_(code), jumps_(jumps), buckets_(size_t{1} << kBucketBits) {
+BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes,
+                       const uint64_t* retired)
+    : memory_(memory), code_(code), jumps_(jumps), buckets_(size_t{1} << kBucketBits), retired_(retired) {
   const uint64_t each = (code.bytes() - reserved_bytes) / kRegions & ~uint64_t{15};
   const uint8_t* start = code.executable() + reserved_bytes;
   for (Region& region : regions_) {
@@ -30,6 +31,7 @@ BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, 
 }
 
 BlockCache::~BlockCache() {
+  for (const uint64_t page : mixed_.mixed()) memory_.set_mixed({page}, false);
   memory_.remove_listener(*this);
   clear();
   for (Region& region : regions_) {
@@ -98,6 +100,8 @@ void BlockCache::publish(Block* block) {
   block->state = Block::State::kTranslated;
   --cold_;
   ++translated_;
+  self_checking_ += block->self_checking;
+  if (retired_ != nullptr) block->translated_at = *retired_;
   guest_bytes_ += block->guest_bytes;
   host_bytes_ += block->code_bytes;
   const uint64_t page = block->physical & ~kPageMask;
@@ -170,32 +174,104 @@ void BlockCache::kill(Block* block) {
   if (jumps_.code[slot] == entry) jumps_.tag[slot] = JumpCache::kNoTag;
   block->state = Block::State::kDead;
   ++epoch_;
+  if (block == watch.block) *watch.flag = true;
 }
 
-void BlockCache::on_code_written(Gpa start, uint64_t size) {
+void BlockCache::on_code_written(Gpa start, uint64_t size, Writer writer) {
   const uint64_t page = start.value & ~kPageMask;
-  auto found = pages_.find(page);
-  if (found == pages_.end()) return;
   std::vector<Block*> hit;
   const auto written = [&](uint64_t first, uint64_t end) {
     return start.value < end && first < start.value + size;
   };
-  for (Block* b : found->second) {
+  const auto found = pages_.find(page);
+  const std::span<Block* const> blocks =
+      found == pages_.end() ? std::span<Block* const>() : std::span<Block* const>(found->second);
+  for (Block* b : blocks) {
     const uint64_t end = b->physical + b->guest_bytes, page_end = (b->physical | kPageMask) + 1;
     if (written(b->physical, std::min(end, page_end)) ||
         (b->crosses && b->second_page == page && written(page, page + (end - page_end)))) {
       hit.push_back(b);
     }
   }
+  unsigned wasted = 0;
   for (Block* b : hit) {
     ++invalidated_;
+    wasted += translated_recently(*b);
     trace_end(*b, "written to");
     kill(b);
-    if (b == watch.block) *watch.flag = true;
+  }
+  if (writer == Writer::kStore && retired_ != nullptr) note_store(page, wasted);
+}
+
+void BlockCache::note_store(uint64_t page, unsigned wasted) {
+  if (!mixed_.note_store(page, wasted, *retired_)) return;
+  std::vector<MixedPages::Piece> code;
+  if (const auto found = pages_.find(page); found != pages_.end()) {
+    for (const Block* b : found->second) {
+      // Of a block that begins in the page before, the rest is left out.
+      const uint64_t start = b->physical - page;
+      if (start < kPageSize) code.push_back({start, std::min<uint64_t>(b->guest_bytes, kPageSize - start)});
+    }
+  }
+  switch (mixed_.end_round(page, {memory_.page({page}).read, kPageSize}, code, *retired_)) {
+    case MixedPages::Advice::kForget:
+      ++pages_forgotten_;
+      memory_.forget_code({page});
+      break;
+    case MixedPages::Advice::kMix:
+      ++pages_mixed_;
+      trace(LogCategory::kBlocks, "mixed page: physical {:08x}", page);
+      memory_.set_mixed({page}, true);
+      break;
   }
 }
 
+void BlockCache::on_forget_code(Gpa page) {
+  const auto found = pages_.find(page.value);
+  if (found == pages_.end()) return;
+  for (Block* b : std::vector<Block*>(found->second)) {
+    ++invalidated_;
+    trace_end(*b, "page written to");
+    kill(b);
+  }
+}
+
+void BlockCache::protect_again() {
+  for (const uint64_t page : mixed_.take_due(*retired_)) {
+    ++pages_protected_again_;
+    trace(LogCategory::kBlocks, "mixed no longer: physical {:08x}", page);
+    memory_.set_mixed({page}, false);
+  }
+}
+
+bool BlockCache::translated_recently(const Block& block) const {
+  constexpr uint64_t kRecently = 20'000;
+  return retired_ != nullptr && *retired_ - block.translated_at < kRecently;
+}
+
+void BlockCache::note_changes(const Block& block) {
+  // A block that has been of use is worth another translation.
+  if (!translated_recently(block)) return;
+  const uint64_t size = block.made_of.size();
+  const uint64_t in_first = std::min(size, kPageSize - (block.physical & kPageMask));
+  for (uint64_t i = 0; i < size; ++i) {
+    const bool first = i < in_first;
+    const uint8_t now = first ? block.guest_code[0][i] : block.guest_code[1][i - in_first];
+    if (now != block.made_of[i])
+      mixed_.note_change(first ? block.physical + i : block.second_page + i - in_first);
+  }
+}
+
+void BlockCache::drop_changed(Block* block) {
+  ++checks_failed_;
+  ++invalidated_;
+  trace_end(*block, "changed");
+  note_changes(*block);
+  kill(block);
+}
+
 void BlockCache::on_layout_changed() {
+  mixed_.clear();
   trace(LogCategory::kBlocks, "all invalidated: where RAM and ROM lie has changed");
   clear();
 }
@@ -232,6 +308,12 @@ void BlockCache::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("blocks/evicted", evicted_);
   visit("blocks/not translated (yet)", cold_);
   visit("blocks/jumps linked", links_);
+  visit("blocks/self-checking", self_checking_);
+  visit("blocks/self-checks failed", checks_failed_);
+  visit("code pages/forgotten", pages_forgotten_);
+  visit("code pages/mixed", pages_mixed_);
+  visit("code pages/mixed now", mixed_.mixed().size());
+  visit("code pages/protected again", pages_protected_again_);
   visit("blocks/guest bytes", guest_bytes_);
   visit("blocks/host bytes", host_bytes_);
   visit("blocks/host bytes per 100 guest bytes", guest_bytes_ == 0 ? 0 : host_bytes_ * 100 / guest_bytes_);

@@ -12,13 +12,16 @@
 #include "core/guest_memory.h"
 #include "translator/block.h"
 #include "translator/code_buffer.h"
+#include "translator/mixed_pages.h"
 
 namespace vireo::translator {
 
 class BlockCache final : private MemoryListener {
  public:
-  /// Bytes at the buffer's start are the trampolines'.
-  BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes);
+  /// Bytes at the buffer's start are the trampolines'. `retired` counts instructions; null: no page is ever
+  /// mixed.
+  BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes,
+             const uint64_t* retired = nullptr);
   ~BlockCache() override;
   BlockCache(const BlockCache&) = delete;
   BlockCache& operator=(const BlockCache&) = delete;
@@ -36,6 +39,13 @@ class BlockCache final : private MemoryListener {
   /// A cold block in place of this one, for another translation.
   Block* replace(Block* block);
   void clear();
+  /// A self-checking block has found that it is out of date.
+  void drop_changed(Block* block);
+  /// Nothing translated is running.
+  void look_at_mixed_pages() {
+    if (retired_ != nullptr && *retired_ >= mixed_.next_due()) protect_again();
+  }
+  const MixedPages& mixed() const { return mixed_; }
   /// Frees blocks that died; no pointer to a dead block may be held. Nothing translated is running.
   void collect();
   /// Grows with each invalidation.
@@ -61,8 +71,15 @@ class BlockCache final : private MemoryListener {
     std::vector<Block*> blocks;  ///< by host address, dead ones too
   };
 
-  void on_code_written(Gpa start, uint64_t size) override;
+  void on_code_written(Gpa start, uint64_t size, Writer writer) override;
   void on_layout_changed() override;
+  void on_forget_code(Gpa page) override;
+  void protect_again();
+  /// An instruction has written to a page with translated code; so many translations were for nothing.
+  void note_store(uint64_t page, unsigned wasted);
+  bool translated_recently(const Block& block) const;
+  /// Tells mixed_ in which bytes a self-checking block differs from what it was made of.
+  void note_changes(const Block& block);
 
   static size_t bucket(uint64_t physical, uint32_t rip, Mode mode) {
     const uint64_t x = (physical ^ (uint64_t{rip} << 20) ^ (uint64_t{mode.bits} << 44)) * 0x9e3779b97f4a7c15;
@@ -84,6 +101,10 @@ class BlockCache final : private MemoryListener {
   size_t cold_ = 0;
   std::vector<Block*> graveyard_;  ///< dead and in no region
   uint64_t epoch_ = 0;
+  const uint64_t* retired_;
+  MixedPages mixed_;
+  uint64_t pages_forgotten_ = 0, pages_mixed_ = 0, pages_protected_again_ = 0, self_checking_ = 0,
+           checks_failed_ = 0;
   uint64_t translated_ = 0, invalidated_ = 0, evicted_ = 0, guest_bytes_ = 0, host_bytes_ = 0, links_ = 0;
 };
 

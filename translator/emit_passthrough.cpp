@@ -109,6 +109,7 @@ void Emitter::note_flags_after(const isa::InsnRow& row) {
 bool Emitter::emit_Passthrough(const ScannedInsn& x) {
   const isa::InsnRow& row = *x.row;
   const OperandUse use = operand_use(x.insn, row);
+  if (x.live_immediate) return emit_live_immediate(x);
   switch (row.mnemonic) {
     case Mnemonic::NOP:
     case Mnemonic::PREFETCH:

@@ -133,6 +133,7 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
     a.mov(x86::r12, host::kDelta);
   }
   emit_probe(edi, 1, true);
+  emit_own_page_check();
   if (copies) {
     a.add(x86::rsi, x86::r12);
     a.add(x86::rdi, host::kDelta);

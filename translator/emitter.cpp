@@ -93,7 +93,8 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.exits.clear();
   block.interpreted.clear();
   start_part(CodePart::Kind::kEntry);
-  emit_entry(wanted_entry(insns));
+  emit_entry(block.self_checking ? FlagState::kSaved : wanted_entry(insns));
+  if (block.self_checking) emit_self_check();
   if (block.crosses) emit_second_page_check();
   groups_ = {};
   if (environment_.options.page_groups && environment_.options.inline_memory &&
@@ -107,7 +108,8 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
     start_part(CodePart::Kind::kInsn, insn_);
     emit_group_probes();
-    if ((block.always_interpret >> insn_ & 1) != 0 || !emit_insn(x)) emit_interpreted(x);
+    const bool interpret = (block.always_interpret >> insn_ & 1) != 0 && !x.live_immediate;
+    if (interpret || !emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
       SlowStep& slow = slow_steps_.back();
       a.bind(slow.after);
@@ -212,6 +214,12 @@ void Emitter::embed(const HostInsn& insn) {
 
 void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   const ScannedInsn& x = insns_[index];
+  if (block_->self_checking && x.insn.rep() && may_write_memory(x)) {
+    // It may overwrite itself, which only the interpreter's own fetch notices.
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kStep, index);
+    return;
+  }
   isa::Insn insn = x.insn;
   const interp::Handler handler = interp::bind_handler(insn, environment_.model);
   block_->interpreted.push_back(
@@ -315,6 +323,12 @@ void Emitter::emit_slow_paths() {
     a.bind(countdown_over_);
     call_to(environment_.trampolines.exit_call_saved);
     add_site(Site::Kind::kPollSaved, 0);
+  }
+  if (code_changed_.isValid()) {
+    start_part(CodePart::Kind::kSlow, 0);
+    a.bind(code_changed_);
+    call_to(environment_.trampolines.exit_call_saved);
+    add_site(Site::Kind::kChanged, 0);
   }
   if (second_page_changed_.isValid()) {
     // The instruction must be fetched anew: no step of the one that was decoded.

@@ -24,6 +24,8 @@ struct ScannedInsn {
   std::span<const uint8_t> bytes;
   uint32_t rip;  ///< of its first byte
   uint32_t next_rip;
+  /// Its immediate keeps changing: a self-checking block does not compare it, but uses what is in RAM.
+  bool live_immediate = false;
 };
 
 /// What the host and the machine give the emitter.
@@ -59,6 +61,10 @@ struct CodePart {
 
 /// An instruction with this row sets all arithmetic flags, whatever they were.
 bool writes_all_flags(const isa::InsnRow& row);
+/// An instruction that may change memory, or of which that is not known; not by a TLB fill.
+bool may_write_memory(const ScannedInsn& x);
+/// ScannedInsn::live_immediate is for instructions like this.
+bool may_have_live_immediate(const ScannedInsn& x);
 
 class Emitter {
  public:
@@ -77,6 +83,13 @@ class Emitter {
   bool emit_insn(const ScannedInsn& x);
   /// A block whose instruction goes on in the next page must find there what it was made of.
   void emit_second_page_check();
+  /// Leaves if the guest's code is not what the block was made of (emit_self_check.cpp).
+  void emit_self_check();
+  void compare_code(const uint8_t* host, std::span<const uint8_t> bytes);
+  /// Leaves the current instruction, a REP instruction that writes at [EDI + kDelta], to the dispatcher if
+  /// that is in its own page.
+  void emit_own_page_check();
+  bool emit_live_immediate(const ScannedInsn& x);
 
   // --- families: one instruction each
   bool emit_Passthrough(const ScannedInsn& x);
@@ -277,7 +290,7 @@ class Emitter {
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;
   size_t first_step_with_fpu_ = 0;  ///< of slow_steps_: those before it are behind it again without the units
-  asmjit::Label second_page_changed_;
+  asmjit::Label second_page_changed_, code_changed_;
   std::vector<EdgeStub> edge_stubs_;
   std::vector<SideExit> side_exits_;
   std::span<const ScannedInsn> insns_;

@@ -24,7 +24,7 @@ constexpr Switch kSwitches[] = {
     {"fpu", &Options::fpu},          {"strings", &Options::strings},
     {"system", &Options::system},    {"groups", &Options::page_groups},
     {"adapt", &Options::adapt},      {"side-exits", &Options::side_exits},
-    {"windows", &Options::windows},
+    {"windows", &Options::windows},  {"self-check", &Options::self_check},
 };
 
 /// NAME=VALUE.

@@ -22,6 +22,7 @@ struct Options {
   bool page_groups = true;    ///< one probe for several accesses of a block to one page
   bool side_exits = true;     ///< a block goes on behind conditional branches
   bool adapt = true;          ///< code whose fast paths keep failing is translated anew without them
+  bool self_check = true;     ///< pages with code and data that is written often need no protection
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated

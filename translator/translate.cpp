@@ -38,13 +38,21 @@ bool Translator::Impl::scan_crossing(Block& block) {
   }
   const uint32_t frame_number = context.mmu.exec_frame(second, privilege);
   if (frame_number == 0) return false;
-  std::copy_n(context.mmu.code_bytes(linear, privilege), in_first, crossing_bytes.begin());
-  std::copy_n(context.mmu.code_bytes(second, privilege), wanted - in_first,
-              crossing_bytes.begin() + in_first);
+  block.guest_code = {context.mmu.code_bytes(linear, privilege), context.mmu.code_bytes(second, privilege)};
+  std::copy_n(block.guest_code[0], in_first, crossing_bytes.begin());
+  std::copy_n(block.guest_code[1], wanted - in_first, crossing_bytes.begin() + in_first);
   if (decode_one({crossing_bytes.data(), wanted}, block.rip) != isa::DecodeStatus::kOk) return false;
   block.crosses = true;
   block.second_page = (uint64_t{frame_number} - 1) * kPageSize;
-  return true;
+  block.self_checking =
+      context.memory.is_mixed(block.guest_code[0]) || context.memory.is_mixed(block.guest_code[1]);
+  const auto in_second = static_cast<unsigned>(scanned.back().insn.length - in_first);
+  if (blocks->mixed().keeps_changing(block.physical, static_cast<unsigned>(in_first)) ||
+      blocks->mixed().keeps_changing(block.second_page, in_second)) {
+    block.crosses = false;
+    scanned.clear();
+  }
+  return block.crosses;
 }
 
 isa::DecodeStatus Translator::Impl::decode_one(std::span<const uint8_t> bytes, uint32_t rip) {
@@ -61,18 +69,33 @@ isa::DecodeStatus Translator::Impl::decode_one(std::span<const uint8_t> bytes, u
   return isa::DecodeStatus::kOk;
 }
 
+/// An instruction of a mixed page, unless it keeps changing in more than its immediate.
+bool Translator::Impl::accept_changing(ScannedInsn& x, uint64_t physical) const {
+  const unsigned length = x.insn.length, live = may_have_live_immediate(x) ? x.insn.imm_size : 0;
+  if (blocks->mixed().keeps_changing(physical, length - live)) return false;
+  x.live_immediate = live != 0 && blocks->mixed().keeps_changing(physical + length - live, live);
+  return true;
+}
+
 void Translator::Impl::scan(Block& block) {
   scanned.clear();
   const Gla linear{(code_base + block.rip) & 0xffffffff};
   const uint64_t within_limit = code_limit - block.rip + 1;
   const std::span<const uint8_t> bytes{context.mmu.code_bytes(linear, interp.privilege()),
                                        std::min(kPageSize - linear.page_offset(), within_limit)};
+  block.guest_code = {bytes.data(), nullptr};
+  block.self_checking = context.memory.is_mixed(bytes.data());
   size_t used = 0;
   isa::DecodeStatus status = isa::DecodeStatus::kOk;
   while (scanned.size() < options.max_block_insns && used < bytes.size()) {
     status = decode_one(bytes.subspan(used), block.rip + static_cast<uint32_t>(used));
     if (status != isa::DecodeStatus::kOk) break;
+    if (block.self_checking && !accept_changing(scanned.back(), block.physical + used)) {
+      scanned.pop_back();
+      break;
+    }
     used += scanned.back().insn.length;
+    if (block.self_checking && may_write_memory(scanned.back())) break;
     if (ends_block(scanned.back(), options.side_exits)) break;
   }
   block.crosses = false;
@@ -87,6 +110,10 @@ void Translator::Impl::translate(Block& block) {
     block.state = Block::State::kInterpret;
     block.hits = 0;
     return;
+  }
+  if (block.self_checking) {
+    const uint8_t* first = scanned.front().bytes.data();
+    block.made_of.assign(first, scanned.back().bytes.data() + scanned.back().bytes.size());
   }
   const uint8_t* address = blocks->reserve(kMaxBlockCode);
   Emitter emitter(environment, mode, address);

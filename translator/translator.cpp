@@ -135,7 +135,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
   buffer->write(buffer->executable(), bytes);
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
-                                        (bytes.size() + kPageSize - 1) & ~kPageMask);
+                                        (bytes.size() + kPageSize - 1) & ~kPageMask,
+                                        options.self_check ? &cpu.retired : nullptr);
   blocks->watch.flag = &interp.block_ended;
   fault_range.start = reinterpret_cast<uint64_t>(buffer->executable());
   fault_range.end = fault_range.start + buffer->bytes();
@@ -169,8 +170,11 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   if (!fault && mmu.exec_generation(privilege) == generation && !t.code_changed()) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
-    if ((access == Access::kWrite ? tables.write_delta : tables.read_delta)[page] != 0) return true;
+    const uint64_t read_delta = tables.read_delta[page];
+    if ((access == Access::kWrite ? tables.write_delta[page] : read_delta) != 0) return true;
     t.fill_denied = true;
+    t.denied_for_code = read_delta != 0 &&
+                        t.context.memory.has_code_mark(reinterpret_cast<const uint8_t*>(linear + read_delta));
   }
   ++t.stats.failed_fills;
   return false;
@@ -215,7 +219,8 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   cpu.retired = retired;
   done_as = Leaving::kEvent;
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
-  const bool denied = std::exchange(fill_denied, false);
+  // Pages with code that are written to often are mixed ones soon.
+  const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
@@ -389,6 +394,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
   leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
   for (;;) {
     if (const auto exit = advance(limits.retired)) return *exit;
+    blocks->look_at_mixed_pages();
     blocks->collect();
     look_at_windows();
     if (interp.mode_epoch() != seen_epoch) {
@@ -547,6 +553,11 @@ void Translator::Impl::handle_exit() {
       leave_before(site.insn);
       leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
       count_exit(site.kind == Site::Kind::kStep ? Leaving::kStep : Leaving::kHostFault);
+      break;
+    case Site::Kind::kChanged:
+      leave_before(0);
+      blocks->drop_changed(block);
+      count_exit(Leaving::kCodeChanged);
       break;
     case Site::Kind::kNoFpu:
       leave_before(site.insn);

@@ -42,6 +42,7 @@ struct Translator::Impl {
   void scan(Block& block);
   /// The same for an instruction that goes on in the next page.
   bool scan_crossing(Block& block);
+  bool accept_changing(ScannedInsn& x, uint64_t physical) const;
   /// Appends to `scanned` if the CPU model has the instruction.
   isa::DecodeStatus decode_one(std::span<const uint8_t> bytes, uint32_t rip);
   /// Runs translated code from `block` on until it leaves; the CpuState is complete afterwards.
@@ -123,6 +124,7 @@ struct Translator::Impl {
   bool code_changed() const { return blocks->epoch() != code_epoch; }
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
+  bool denied_for_code = false;  ///< and it was for the latter
 
   uint64_t windows_seen = 0;  ///< cpu.retired when look_at_windows() did
 

@@ -10,6 +10,20 @@ constexpr size_t kBlocksPerChunk = 4096;
 
 }  // namespace
 
+bool OwnCode::overlaps(const uint8_t* host, uint64_t size) const {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const Part& p) { return host < p.host + p.size && p.host < host + size; });
+}
+
+bool OwnCode::changed() const {
+  const uint8_t* decoded = bytes.data();
+  for (const Part& p : parts) {
+    if (!std::equal(p.host, p.host + p.size, decoded)) return true;
+    decoded += p.size;
+  }
+  return false;
+}
+
 BlockCache::BlockCache(GuestMemory& memory) : memory_(memory), buckets_(size_t{1} << kBucketBits, nullptr) {
   memory_.add_listener(*this);
 }
@@ -73,7 +87,7 @@ void BlockCache::drop(Block* block) {
   ++blocks_dropped_;
 }
 
-void BlockCache::on_code_written(Gpa start, uint64_t size) {
+void BlockCache::on_code_written(Gpa start, uint64_t size, Writer) {
   const uint64_t page = start.value & ~kPageMask;
   auto found = pages_.find(page);
   if (found == pages_.end()) {
@@ -118,6 +132,17 @@ void BlockCache::on_code_written(Gpa start, uint64_t size) {
     memory_.clear_code_mark({page});
     pages_.erase(found);
   }
+}
+
+void BlockCache::on_forget_code(Gpa page) {
+  auto found = pages_.find(page.value);
+  if (found == pages_.end()) return;
+  for (Block* b : found->second.blocks) {
+    if (b->physical != Block::kDead) drop(b);
+  }
+  memory_.clear_code_mark(page);
+  pages_.erase(found);
+  if (dropped_flag != nullptr) *dropped_flag = true;
 }
 
 void BlockCache::make_room() {

@@ -13,12 +13,26 @@
 
 #include "core/guest_memory.h"
 #include "core/interp/interp.h"
+#include "core/isa/decode.h"
 
 namespace vireo::interp {
 
 struct DecodedInsn {
   Handler handler;
   Insn insn;
+};
+
+/// The bytes of an instruction in a mixed page (GuestMemory::set_mixed()), in up to two pages.
+struct OwnCode {
+  struct Part {
+    const uint8_t* host = nullptr;
+    unsigned size = 0;
+  };
+  std::array<Part, 2> parts;
+  std::array<uint8_t, isa::kMaxInsnLength> bytes;  ///< as they were decoded
+
+  bool overlaps(const uint8_t* host, uint64_t size) const;
+  bool changed() const;
 };
 
 /// Part of a block's key beside its address: what decoding depends on.
@@ -46,6 +60,8 @@ struct Block {
   bool crosses = false;
   const DecodedInsn* insns = nullptr;
   Block* next_in_bucket = nullptr;
+  const OwnCode* own_code =
+      nullptr;  ///< of the only instruction of a block in a mixed page, which is not kept
 };
 
 class BlockCache final : private MemoryListener {
@@ -79,8 +95,9 @@ class BlockCache final : private MemoryListener {
     std::vector<Block*> blocks;
   };
 
-  void on_code_written(Gpa start, uint64_t size) override;
+  void on_code_written(Gpa start, uint64_t size, Writer writer) override;
   void on_layout_changed() override { clear(); }
+  void on_forget_code(Gpa page) override;
 
   static size_t bucket(uint64_t physical, BlockMode mode) {
     return ((physical ^ (physical >> kBucketBits)) + mode.value * 0x9e3u) & ((1u << kBucketBits) - 1);

@@ -59,7 +59,8 @@ Block* Interp::Impl::find_block_slow(uint64_t linear, BlockMode wanted) {
   if (cpu.rip > limit) throw_gp(0);
   fill_for_fetch(linear);
   const uint64_t page = fetch_page(linear);
-  if (page == kNoPage) return build_from_bytes(linear, wanted, false);
+  if (page == kNoPage || in.context.memory.is_mixed(in.mmu.code_bytes({linear}, in.privilege_)))
+    return build_from_bytes(linear, wanted, false);
 
   Block* b = cache.find(page | (linear & kPageMask), wanted);
   if (b == nullptr) b = build(linear, wanted);
@@ -120,7 +121,12 @@ Block* Interp::Impl::build_from_bytes(uint64_t linear, BlockMode wanted, bool ca
   decoded.handler = bind_handler(decoded.insn, in.context.model);
 
   const uint64_t page = fetch_page(linear), second_page = fetch_page(second);
-  if (cacheable && crosses && page != kNoPage && second_page != kNoPage) {
+  const GuestMemory& memory = in.context.memory;
+  const uint8_t* first_host = page != kNoPage ? in.mmu.code_bytes({linear}, in.privilege_) : nullptr;
+  const uint8_t* second_host =
+      crosses && second_page != kNoPage ? in.mmu.code_bytes({second}, in.privilege_) : nullptr;
+  const bool mixed = memory.is_mixed(first_host) || memory.is_mixed(second_host);
+  if (cacheable && !mixed && crosses && page != kNoPage && second_page != kNoPage) {
     building.assign(1, decoded);
     cache.make_room();
     return cache.add(page | (linear & kPageMask), wanted, building, decoded.insn.length, true, second_page);
@@ -130,6 +136,14 @@ Block* Interp::Impl::build_from_bytes(uint64_t linear, BlockMode wanted, bool ca
   scratch.bytes = decoded.insn.length;
   scratch.count = 1;
   scratch.insns = &scratch_insn;
+  if (mixed) {
+    const unsigned length = decoded.insn.length, first_part = std::min(length, in_first);
+    scratch_code.parts[0] = {first_host, first_host != nullptr ? first_part : 0};
+    scratch_code.parts[1] = {second_host, second_host != nullptr ? length - first_part : 0};
+    std::copy_n(bytes + (first_host != nullptr ? 0 : first_part),
+                scratch_code.parts[0].size + scratch_code.parts[1].size, scratch_code.bytes.begin());
+    scratch.own_code = &scratch_code;
+  }
   return &scratch;
 }
 

@@ -88,6 +88,7 @@ Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn) {
   Impl& impl = *impl_;
   impl.rep_incomplete = false;
   block_ended = false;
+  own_code_ = nullptr;
   next_rip = cpu.rip + insn.length;
   try {
     handler(*this, insn);
@@ -126,6 +127,7 @@ void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
     const DecodedInsn* end = insn + std::min<uint64_t>(block->count, limit - retired);
     uint64_t rip = c.rip;
     i.block_ended = false;
+    i.own_code_ = block->own_code;
     // Handlers see RIP and the count in memory, but the loop carries them in registers: whoever sets next_rip
     // ends the block too.
     for (;;) {
@@ -148,8 +150,9 @@ void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
     }
     if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]]
       deliver_debug_trap();
-  } while (!single_block && attention.load(std::memory_order_relaxed) == 0 && c.retired < limit &&
-           !c.halted && !needs_care());
+    // Of a mixed page a block is one instruction.
+    if (single_block && (block->own_code == nullptr || i.block_ended)) break;
+  } while (attention.load(std::memory_order_relaxed) == 0 && c.retired < limit && !c.halted && !needs_care());
 }
 
 Interp::StepResult Interp::Impl::step_carefully() {
@@ -170,6 +173,7 @@ Interp::StepResult Interp::Impl::step_carefully() {
   const Insn& insn = block->insns->insn;
   if (log_enabled(LogCategory::kCpu)) trace_instruction(insn);
   in.block_ended = false;
+  in.own_code_ = block->own_code;
   in.next_rip = cpu.rip + insn.length;
   in.single_stepping_ = cpu.rflags & rflags::kTf;
   // Instructions that load RF set it after this.

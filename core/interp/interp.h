@@ -39,6 +39,7 @@ struct WaitForInterrupt {};
 [[noreturn]] void throw_br();                         ///< #BR
 
 class Interp;
+struct OwnCode;
 /// Executes one instruction. On entry cpu.rip is this instruction and next_rip the following one.
 using Handler = void (*)(Interp&, const Insn&);
 
@@ -240,6 +241,10 @@ class Interp final : public ExecutionEngine {
   struct Impl;
   friend struct Impl;
 
+  /// Of own_code_: [host, host + size) touches it; it is no longer what was decoded.
+  bool writes_itself(const uint8_t* host, unsigned size) const;
+  bool rewrote_itself() const;
+
   void read_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
   void write_checked(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
   void read_for_write_checked(SegReg segment, uint64_t offset, void* out, unsigned size);
@@ -269,6 +274,8 @@ class Interp final : public ExecutionEngine {
   uint64_t mode_epoch_ = 0;
   bool interrupt_waiting_ = false;
   bool single_stepping_ = false;  ///< a single-step trap is due after this instruction
+  /// Of the current instruction if its page is mixed: a REP instruction has to notice that it overwrites it.
+  const OwnCode* own_code_ = nullptr;
 
   std::unique_ptr<Impl> impl_;
 };

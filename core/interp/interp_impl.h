@@ -99,6 +99,7 @@ struct Interp::Impl {
   std::vector<DecodedInsn> building;
   Block scratch;
   DecodedInsn scratch_insn;
+  OwnCode scratch_code;
 
   uint64_t interrupts_delivered = 0, exceptions_delivered = 0, blocks_entered = 0, slow_lookups = 0,
            careful_steps = 0;

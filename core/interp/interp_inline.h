@@ -96,7 +96,8 @@ inline const uint8_t* Interp::direct_read(SegReg segment, uint64_t offset, unsig
 inline uint8_t* Interp::direct_write(SegReg segment, uint64_t offset, unsigned size) {
   const SegmentView& view = view_[static_cast<unsigned>(segment)];
   if (offset + size > view.write_end) return nullptr;
-  return mmu.fast_write({(view.base + offset) & linear_mask_}, size, privilege_);
+  uint8_t* host = mmu.fast_write({(view.base + offset) & linear_mask_}, size, privilege_);
+  return own_code_ != nullptr && writes_itself(host, size) ? nullptr : host;
 }
 
 template <class T>
@@ -193,7 +194,8 @@ inline void Interp::jump_near(uint64_t rip) {
 
 inline bool Interp::rep_must_pause() {
   if (--rep_budget_ == 0) context.attention.request(Attention::kExit);
-  return single_stepping_ || context.attention.bits() != 0 || cpu.pending_dr6 != 0 || block_ended;
+  return single_stepping_ || context.attention.bits() != 0 || cpu.pending_dr6 != 0 || block_ended ||
+         (own_code_ != nullptr && rewrote_itself());
 }
 
 inline void Interp::pause_rep() {

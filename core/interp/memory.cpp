@@ -112,6 +112,14 @@ void Interp::read_for_write_checked(SegReg segment, uint64_t offset, void* out, 
   read_linear(address, privilege_, out, size);
 }
 
+bool Interp::writes_itself(const uint8_t* host, unsigned size) const {
+  return host != nullptr && own_code_->overlaps(host, size);
+}
+
+bool Interp::rewrote_itself() const {
+  return own_code_->changed();
+}
+
 void Interp::read_bytes(SegReg segment, uint64_t offset, void* out, unsigned size) {
   read_checked(segment, offset, out, size);
 }

@@ -140,6 +140,23 @@ std::vector<Expectation> expectations(const std::filesystem::path& source) {
   return found;
 }
 
+/// "MIXED": a translator that is allowed to has a mixed page; "NOT MIXED": it never had one.
+bool has_line(const std::filesystem::path& source, std::string_view wanted) {
+  std::ifstream file(source);
+  for (std::string line; std::getline(file, line);) {
+    if (line == wanted) return true;
+  }
+  return false;
+}
+
+uint64_t counter(const ExecutionEngine& engine, std::string_view name) {
+  uint64_t found = 0;
+  engine.visit_stats([&](std::string_view n, uint64_t value) {
+    if (n == name) found = value;
+  });
+  return found;
+}
+
 uint32_t register_of(const CpuState& cpu, const std::string& name) {
   constexpr std::string_view kNames[] = {"eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"};
   const auto at = std::find(std::begin(kNames), std::end(kNames), name);
@@ -173,6 +190,14 @@ TEST_P(SelfModifyingCode, EndsAsExpected) {
   EXPECT_EQ(machine.run(), ExitReason::kHalt) << "EIP " << std::hex << machine.cpu.rip;
   for (const Expectation& e : expected) {
     EXPECT_EQ(register_of(machine.cpu, e.register_name), e.value) << e.register_name;
+  }
+  const std::filesystem::path source = sources / (name + ".asm");
+  if (has_line(source, "; NOT MIXED")) {
+    EXPECT_EQ(counter(*machine.engine, "code pages/mixed"), 0u);
+  }
+  if (has_line(source, "; MIXED") && engine.starts_with("bt") && engine != "bt-off") {
+    EXPECT_GT(counter(*machine.engine, "code pages/mixed now"), 0u);
+    EXPECT_GT(counter(*machine.engine, "blocks/self-checking"), 0u);
   }
   Machine oracle(testing::engine_names()[0], code);
   oracle.run();

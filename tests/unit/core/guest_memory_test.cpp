@@ -27,7 +27,7 @@ class RecordingRegion : public IoRegion {
 
 class MockListener : public MemoryListener {
  public:
-  MOCK_METHOD(void, on_code_written, (Gpa start, uint64_t size), (override));
+  MOCK_METHOD(void, on_code_written, (Gpa start, uint64_t size, Writer writer), (override));
   MOCK_METHOD(void, on_layout_changed, (), (override));
 };
 
@@ -132,7 +132,7 @@ TEST_F(GuestMemoryTest, CodeMarksTellListenersOfWrites) {
   memory_->mark_code({0x3000});
   EXPECT_TRUE(memory_->has_code_mark({0x3abc}));
   EXPECT_EQ(*memory_->page({0x3000}).code_mark, 1);
-  EXPECT_CALL(listener, on_code_written(Gpa{0x3000}, 2));
+  EXPECT_CALL(listener, on_code_written(Gpa{0x3000}, 2, MemoryListener::Writer::kOther));
   memory_->write_value<uint32_t>({0x2ffe}, 0);
   testing::Mock::VerifyAndClearExpectations(&listener);
 

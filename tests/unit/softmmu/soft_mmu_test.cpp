@@ -28,11 +28,13 @@ struct CountingRegion final : IoRegion {
 };
 
 struct CodeWatcher final : MemoryListener {
-  void on_code_written(Gpa start, uint64_t size) override {
+  void on_code_written(Gpa start, uint64_t size, Writer by) override {
+    writer = by;
     written = start;
     written_size = size;
   }
   void on_layout_changed() override {}
+  Writer writer = Writer::kOther;
   Gpa written;
   uint64_t written_size = 0;
 };
@@ -311,6 +313,7 @@ TEST_F(SoftMmuTest, CodeMarksSendWritesTheSlowWay) {
   mmu->write_slow({0x5010}, Privilege::kSupervisor, &value, 4);
   EXPECT_EQ(watcher.written.value, 0x5010u);
   EXPECT_EQ(watcher.written_size, 4u);
+  EXPECT_EQ(watcher.writer, MemoryListener::Writer::kStore);
   EXPECT_EQ(memory->read_value<uint32_t>({0x5010}), value);
   memory->clear_code_mark({0x5000});
   ASSERT_EQ(system(0x5000, Access::kWrite), -1);

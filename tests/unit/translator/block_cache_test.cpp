@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -240,6 +241,96 @@ TEST_F(BlockCacheTest, ClearLeavesNothing) {
   EXPECT_EQ(counter("blocks/not translated (yet)"), 0u);
   cache->collect();
   EXPECT_EQ(cache->find_or_add(0x1000, 0x1000, {})->state, Block::State::kCold);
+}
+
+class MixedPageTest : public BlockCacheTest {
+ protected:
+  MixedPageTest() {
+    cache = std::make_unique<BlockCache>(*memory, *buffer, *jumps, 4096, &retired);
+    host = memory->page({0x1000}).read;
+  }
+
+  void guest_stores(uint64_t physical, uint8_t value) {
+    retired += 10;
+    const GuestMemory::Page page = memory->page({physical});
+    page.write[physical & 0xfff] = value;
+    if (*page.code_mark != 0) memory->code_written({physical}, 1, MemoryListener::Writer::kStore);
+  }
+  /// A page with a block at its start is executed and written to in turns, 1000 times.
+  void take_turns(const std::function<void(unsigned)>& write) {
+    Block* block = nullptr;
+    for (unsigned i = 0; i < 1000 && !memory->is_mixed(host); ++i) {
+      if (block == nullptr || !block->translated()) block = add(0x1000);
+      write(i);
+    }
+  }
+  void mix() {
+    take_turns([this](unsigned) { guest_stores(0x1800, 1); });
+    ASSERT_TRUE(memory->is_mixed(host));
+  }
+
+  uint64_t retired = 1'000'000;
+  const uint8_t* host;
+};
+
+TEST_F(MixedPageTest, CodeBesideDataThatIsStoredToOften) {
+  mix();
+  EXPECT_EQ(counter("code pages/mixed now"), 1u);
+  EXPECT_EQ(cache->find_or_add(0x1000, 0x1000, {})->state, Block::State::kCold);
+  EXPECT_FALSE(memory->has_code_mark({0x1000}));
+}
+
+TEST_F(MixedPageTest, CodeThatIsPatchedOften) {
+  take_turns([this](unsigned i) { guest_stores(0x1000, static_cast<uint8_t>(i)); });
+  EXPECT_TRUE(memory->is_mixed(host));
+}
+
+TEST_F(MixedPageTest, NotForWhatDevicesOrTheHostWrite) {
+  take_turns([this](unsigned i) { guest_writes(i % 2 != 0 ? 0x1000 : 0x1800, 16); });
+  EXPECT_FALSE(memory->is_mixed(host));
+}
+
+TEST_F(MixedPageTest, NotForOtherCodeLoadedAgainAndAgain) {
+  take_turns([this](unsigned i) {
+    retired += 30'000;
+    for (unsigned offset = 0; offset < 0x200; ++offset)
+      guest_stores(0x1200 - offset, static_cast<uint8_t>(i + offset));
+  });
+  EXPECT_FALSE(memory->is_mixed(host));
+  EXPECT_GT(counter("code pages/forgotten"), 0u);
+}
+
+TEST_F(MixedPageTest, WritesAreDirectButThoseThatAreToldOfKillBlocks) {
+  mix();
+  Block* checking = add(0x1000);
+  checking->self_checking = true;
+  Block* beside = add(0x1100);
+  beside->self_checking = true;
+  EXPECT_FALSE(memory->has_code_mark({0x1000}));
+  const uint64_t epoch = cache->epoch();
+  guest_writes(0x1000, 1);
+  EXPECT_EQ(checking->state, Block::State::kDead);
+  EXPECT_GT(cache->epoch(), epoch) << "translated code must be left";
+  EXPECT_TRUE(beside->translated());
+}
+
+TEST_F(MixedPageTest, AfterATimeItIsProtectedAgain) {
+  mix();
+  Block* checking = add(0x1000);
+  checking->self_checking = true;
+  retired += MixedPages::kFirstPeriod;
+  cache->look_at_mixed_pages();
+  EXPECT_FALSE(memory->is_mixed(host));
+  EXPECT_EQ(checking->state, Block::State::kDead);
+  add(0x1000);
+  EXPECT_TRUE(memory->has_code_mark({0x1000}));
+}
+
+TEST_F(MixedPageTest, AChangeOfTheLayoutEndsIt) {
+  mix();
+  memory->contents_replaced();
+  EXPECT_FALSE(memory->is_mixed(host));
+  EXPECT_EQ(counter("code pages/mixed now"), 0u);
 }
 
 }  // namespace

@@ -20,8 +20,9 @@ TEST(TranslatorOptions, WordsApplyFromLeftToRight) {
   EXPECT_EQ(options.code_cache_bytes, 8u << 20);
   EXPECT_EQ(options.max_block_insns, 1u);
   EXPECT_TRUE(options.chain);
-  for (bool off : {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
-                   options.strings, options.system, options.page_groups, options.side_exits, options.adapt}) {
+  for (bool off :
+       {options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu, options.strings,
+        options.system, options.page_groups, options.side_exits, options.adapt, options.self_check}) {
     EXPECT_FALSE(off);
   }
 }
@@ -30,11 +31,11 @@ TEST(TranslatorOptions, EachSwitchHasAnOff) {
   const Options options =
       parse_options(
           "no-chain,no-lookup,no-pairs,no-inline-memory,no-fpu,no-strings,no-system,no-groups,"
-          "no-side-exits,no-adapt")
+          "no-side-exits,no-adapt,no-self-check")
           .take();
-  for (bool off :
-       {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory, options.fpu,
-        options.strings, options.system, options.page_groups, options.side_exits, options.adapt}) {
+  for (bool off : {options.chain, options.inline_lookup, options.pair_calls, options.inline_memory,
+                   options.fpu, options.strings, options.system, options.page_groups, options.side_exits,
+                   options.adapt, options.self_check}) {
     EXPECT_FALSE(off);
   }
 }
