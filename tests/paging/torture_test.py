@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Runs the page-table torture guest and compares what it observes; README.md.
+
+torture_test.py IMAGE --vireo VIREO [--engines interp,bt,bt:no-windows]   all the same, and as in expected.txt
+torture_test.py IMAGE --qemu tcg|kvm      as in expected.txt, but for what differences.toml has
+   --set steps=1000 --set seed=7          changes the guest (CONFIG below); then expected.txt counts for the cases only
+   --update                               writes expected.txt: what all engines say. Read the difference before you commit it.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+
+HERE = pathlib.Path(__file__).resolve().parent
+EXPECTED = HERE / "expected.txt"
+SKIPPED = 77
+CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases"]  # the dwords behind the marker, torture.asm
+MARKER = b"PGTORTUR"
+# What the guest writes to the debug exit port, (V << 1) | 1.
+FINE, NOT_ALLOWED, CANNOT = 0x21, 0x23, 0x25
+HASH_EVERY = 64
+
+
+class Failure(Exception):
+    pass
+
+
+class Skip(Exception):
+    pass
+
+
+def configured(image, settings, folder):
+    """A copy of the image with other settings."""
+    data = bytearray(image.read_bytes())
+    at = data.index(MARKER) + len(MARKER)
+    for name, value in settings.items():
+        struct.pack_into("<I", data, at + 4 * CONFIG.index(name), value)
+    path = pathlib.Path(folder) / "torture.img"
+    path.write_bytes(data)
+    return path
+
+
+def run(command, serial, seconds):
+    """The guest's text and the status that it ended with."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"did not end within {seconds} s; it had written:\n{tail(serial)}")
+    text = serial.read_text(errors="replace") if serial.exists() else ""
+    return text, done.returncode, done.stderr
+
+
+def tail(serial):
+    return "\n".join(serial.read_text(errors="replace").splitlines()[-3:]) if serial.exists() else "nothing"
+
+
+def observations(text):
+    """The lines between BEGIN and END by their first three words: mode, case and number."""
+    lines = text.splitlines()
+    if "BEGIN" not in lines or lines[-1] != "END":
+        raise Failure("no text from BEGIN to END; it ends with:\n" + "\n".join(lines[-3:]))
+    found = {}
+    for line in lines[lines.index("BEGIN") + 1:-1]:
+        key = " ".join(line.split()[:3])
+        if key in found:
+            raise Failure(f"two lines are {key}")
+        found[key] = line
+    return found
+
+
+def run_vireo(vireo, engine, image, settings, seconds=120):
+    name, *words = engine.split(":")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        serial, state = folder / "serial", folder / "state"
+        command = [vireo, "run", "--engine", name, "--translator", ",".join(words), "--clock", "virtual", "-m", "64",
+                   "--hda", str(configured(image, settings, folder)), "--serial", f"file:{serial}", "--debug-exit",
+                   "--final-state", str(state), "--timeout", str(seconds)]
+        text, status, errors = run(command, serial, seconds + 10)
+        if status not in (FINE, NOT_ALLOWED):
+            raise Failure(f"{engine}: status {status}: {errors.strip()}\n{tail(serial)}")
+        state = json.loads(state.read_text())
+        del state["engine"]
+        return observations(text), state
+
+
+def run_qemu(accelerator, image, settings, seconds):
+    qemu = shutil.which("qemu-system-i386")
+    if qemu is None:
+        raise Skip("qemu-system-i386 is not installed")
+    if accelerator == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise Skip("/dev/kvm cannot be used")
+    with tempfile.TemporaryDirectory() as folder:
+        serial = pathlib.Path(folder) / "serial"
+        cpu = "host" if accelerator == "kvm" else "core2duo"
+        command = [qemu, "-accel", accelerator, "-cpu", cpu, "-m", "64", "-display", "none", "-nodefaults", "-no-reboot",
+                   "-drive", f"if=ide,format=raw,file={configured(image, settings, folder)}",
+                   "-serial", f"file:{serial}", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+        try:
+            text, status, errors = run(command, serial, seconds)
+        except Failure as failure:
+            if accelerator == "kvm":
+                raise Skip(f"KVM: {failure}")
+            raise
+    if status == CANNOT:
+        raise Skip(text.splitlines()[-1])
+    if status not in (FINE, NOT_ALLOWED):
+        message = f"status {status}: {errors.strip()}\n" + "\n".join(text.splitlines()[-3:])
+        if accelerator == "kvm" and "BEGIN" not in text:
+            raise Skip(f"KVM does not get to the guest: {message}")
+        raise Failure(message)
+    return observations(text)
+
+
+def is_random(key):
+    return key.split()[1] == "rnd"
+
+
+def differences(expected, found, names, random_too, limit=10):
+    """Texts about lines that are in one only or not the same."""
+    texts = []
+    for key in list(expected) + [k for k in found if k not in expected]:
+        if is_random(key) and not random_too:
+            continue
+        a, b = expected.get(key, "nothing"), found.get(key, "nothing")
+        if a != b:
+            texts.append(f"  {names[0]}: {a}\n  {names[1]}: {b}")
+    if len(texts) > limit:
+        texts = texts[:limit] + [f"  and {len(texts) - limit} more"]
+    return texts
+
+
+def first_step_apart(vireo, engines, image, settings, a, b):
+    """Runs the 64 random steps at whose end the hashes differ once more, with a line for each step."""
+    for key in a:
+        if is_random(key) and a[key] != b.get(key):
+            mode, _, step = key.split()
+            last = int(step, 16)
+            verbose = settings | {"verbose": 1, "first": max(0, last - HASH_EVERY), "steps": last,
+                                  "modes": 1 if mode == "32" else 2, "cases": 0}
+            runs = [run_vireo(vireo, engine, image, verbose)[0] for engine in engines]
+            return differences(*runs, engines, True, 3)
+    return []
+
+
+def check_engines(arguments, settings):
+    engines = arguments.engines.split(",")
+    results = {}
+    for engine in engines:
+        started = time.monotonic()
+        results[engine] = run_vireo(arguments.vireo, engine, arguments.image, settings)
+        lines, state = results[engine]
+        print(f"{engine}: {len(lines)} lines, {json.dumps(state)}, {time.monotonic() - started:.1f} s", flush=True)
+    oracle = engines[0]
+    texts = [f"{engine}: {line}" for engine in engines for line in results[engine][0].values() if "not allowed" in line]
+    for engine in engines[1:]:
+        (lines_a, state_a), (lines_b, state_b) = results[oracle], results[engine]
+        found = differences(lines_a, lines_b, (oracle, engine), True)
+        if found:
+            texts += found + first_step_apart(arguments.vireo, (oracle, engine), arguments.image, settings, lines_a, lines_b)
+        elif state_a != state_b:
+            texts.append(f"  the same lines, but the final state is not: {oracle} {state_a}, {engine} {state_b}")
+    determined = {key: line for key, line in results[oracle][0].items() if not key.startswith("~")}
+    if arguments.update:
+        EXPECTED.write_text("BEGIN\n" + "".join(line + "\n" for line in determined.values()) + "END\n")
+    return texts + differences(observations(EXPECTED.read_text()), determined, (EXPECTED.name, oracle), not settings)
+
+
+def check_qemu(arguments, settings):
+    if arguments.qemu == "kvm":
+        settings = {"steps": 640} | settings
+    found = {key: line for key, line in run_qemu(arguments.qemu, arguments.image, settings, arguments.seconds).items()
+             if not key.startswith("~")}
+    expected = observations(EXPECTED.read_text())
+    comparable = settings.keys() <= {"steps"}
+    for key in list(expected):
+        if is_random(key) and (key not in found or not comparable):
+            del expected[key]
+    rows = [row for row in tomllib.loads((HERE / "differences.toml").read_text())["difference"] if row["on"] == arguments.qemu]
+    known = 0
+    for key, line in list(found.items()):
+        if expected.get(key) == line:
+            continue
+        if any(re.match(row["lines"], line) for row in rows) and key in expected:
+            known += 1
+            expected[key] = line
+    print(f"QEMU, {arguments.qemu}: {len(found)} lines, {known} of them differ for the reasons in differences.toml")
+    return differences(expected, found, (EXPECTED.name, arguments.qemu), comparable)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("--vireo")
+    parser.add_argument("--engines", default="interp,bt:no-windows,bt,bt:window-after=0,bt:hot=0:window-after=0,bt:all-off")
+    parser.add_argument("--qemu", choices=["tcg", "kvm"])
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER")
+    parser.add_argument("--update", action="store_true")
+    arguments = parser.parse_args()
+    settings = {name: int(value, 0) for name, value in (word.split("=") for word in arguments.set)}
+    try:
+        texts = check_qemu(arguments, settings) if arguments.qemu else check_engines(arguments, settings)
+    except Skip as reason:
+        print(f"skipped: {reason}")
+        return SKIPPED
+    except Failure as failure:
+        texts = [str(failure)]
+    print("\n".join(texts) or "all the same")
+    return 1 if texts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
