@@ -231,6 +231,7 @@ Result<std::unique_ptr<EngineCpu>> EngineCpu::create(std::string_view engine, ui
   image.segment(SegReg::kCs) = kUserCode32;
   image.segment(SegReg::kSs) = kUserData;
   cpu->run(image);
+  cpu->write_code(kCodeBegin, {&kTrapByte, 1});
   return cpu;
 }
 
