@@ -143,6 +143,8 @@ void enter(ucontext_t* context) {
 void classify(Outcome& out, uint32_t trap, uint32_t error, uint64_t cr2) {
   CpuImage& after = out.after;
   const uint32_t advanced = after.eip - instruction_eip;
+  // An instruction that faults is where it was; the same EIP in another segment is another place.
+  const bool same_segment = after.segment(SegReg::kCs) == entering->segment(SegReg::kCs);
   out.kind = Outcome::Kind::kException;
   out.vector = static_cast<uint8_t>(trap);
   constexpr uint32_t kBreakpoint = 3, kOverflow = 4, kPageFault = 14;
@@ -152,12 +154,12 @@ void classify(Outcome& out, uint32_t trap, uint32_t error, uint64_t cr2) {
     if (trap == kPageFault) out.cr2 = static_cast<uint32_t>(cr2);
   } else if (trap == kBreakpoint) {
     // INT3 within the instruction is the instruction itself; any other is the filling.
-    if (advanced >= 1 && advanced <= instruction_length) return;
+    if (same_segment && advanced >= 1 && advanced <= instruction_length) return;
     after.eip -= 1;
     out.kind = Outcome::Kind::kCompleted;
   } else if (is_trap) {
     return;  // INTO and INT1: EIP is behind them
-  } else if (advanced != 0) {
+  } else if (advanced != 0 || !same_segment) {
     out.kind = Outcome::Kind::kCompleted;  // and there is no code where it went
   } else {
     out.error_code = error;

@@ -59,10 +59,11 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
   prepare(*c);
   const Outcome native = native_.run(c->before, static_cast<unsigned>(c->code.bytes.size()));
   const Outcome engine = engine_.run(c->before);
-  // What stops the host is the filling behind the instruction: one that goes to its own bytes is executed
-  // again.
+  // What stops the host is the filling behind the instruction: it would execute its own bytes, too, if it
+  // went there, maybe in another segment.
+  const uint64_t next = engine_.state().segment(SegReg::kCs).base + engine.after.eip;
   if (row.family == isa::Family::Control && engine.kind == Outcome::Kind::kCompleted &&
-      engine.after.eip - c->before.eip < c->code.bytes.size()) {
+      next - c->code_linear < c->code.bytes.size()) {
     restore(*c);
     watchdog_.idle();
     return false;
