@@ -36,6 +36,10 @@ constexpr uint8_t kBx = 3, kBp = 5, kSi = 6, kDi = 7;
 constexpr uint8_t kBase16[8] = {kBx, kBx, kBp, kBp, kSi, kDi, kBp, kBx};
 constexpr uint8_t kIndex16[8] = {kSi, kDi, kSi, kDi, kNoRegister, kNoRegister, kNoRegister, kNoRegister};
 
+/// Maps that hold nothing: 0F 39, 3C, 3D, and 3B, 3E, 3F. As long as their neighbours, as measured.
+constexpr OpcodeEntry kReservedMap[2] = {{.has_modrm = true},
+                                         {.has_modrm = true, .undefined_imm = ImmKind::kIb}};
+
 /// Enough bytes to read any 15-byte instruction without looking at the end: 14 prefixes, VEX, opcode, ModRM,
 /// SIB, displacement and the largest immediate that goes with them.
 constexpr size_t kReadAhead = 32;
@@ -64,13 +68,14 @@ class Decoder {
     if (!read_opcode()) return undefined();
     if (entry_->has_modrm) insn_.modrm = *at_++;
     insn_.set_register_numbers();
-    if (!find_row()) return undefined_operand();
+    if (entry_->base == 0 || !find_row()) return undefined_operand();
     const bool registers_exist = !row_->checks || check_modrm();
-    set_sizes();
+    set_operand_size(row_->size_rule);
+    set_address_size();
     if (entry_->has_modrm && insn_.modrm < 0xc0) read_memory_operand();
     if (!segment_overridden_ && stack_base_) insn_.segment = SegReg::kSs;
     if (map_ == OpcodeMap::k3dnow) at_++;
-    if (row_->imm != ImmKind::kNone) read_immediate();
+    if (row_->imm != ImmKind::kNone) read_immediate(row_->imm);
     if (length() > available_) return past_end();
     if (!registers_exist) return DecodeStatus::kUndefined;
     if ((insn_.prefixes & prefix::kLock) && !lock_allowed()) return DecodeStatus::kUndefined;
@@ -88,13 +93,12 @@ class Decoder {
   /// The bytes looked at make no instruction; were they all there?
   DecodeStatus undefined() const { return length() > available_ ? past_end() : DecodeStatus::kUndefined; }
 
-  /// The opcode is one, but not with this ModRM. Its memory operand belongs to it still: CPUs find the length
-  /// first, so too long comes before undefined.
+  /// No row. Its operands belong to it still: CPUs find the length first, so too long comes before undefined.
   DecodeStatus undefined_operand() {
-    if (entry_->has_modrm && insn_.modrm < 0xc0) {
-      set_address_size();
-      read_memory_operand();
-    }
+    set_operand_size(size_rule::kNormal);
+    set_address_size();
+    if (entry_->has_modrm && insn_.modrm < 0xc0) read_memory_operand();
+    read_immediate(entry_->undefined_imm);
     return undefined();
   }
 
@@ -149,8 +153,14 @@ class Decoder {
     if (opcode == 0x0f) {
       map_ = OpcodeMap::k0F;
       opcode = *at_++;
-      if (opcode == 0x38 || opcode == 0x3a) {
-        map_ = opcode == 0x38 ? OpcodeMap::k0F38 : OpcodeMap::k0F3A;
+      if (opcode >= 0x38 && opcode <= 0x3f) {
+        const bool like_0f3a = (opcode & 2) != 0;
+        if (opcode != 0x38 && opcode != 0x3a) {
+          at_++;
+          entry_ = &kReservedMap[like_0f3a];
+          return true;
+        }
+        map_ = like_0f3a ? OpcodeMap::k0F3A : OpcodeMap::k0F38;
         opcode = *at_++;
       } else if (opcode == 0x0f) {
         return find_3dnow_opcode();
@@ -161,7 +171,7 @@ class Decoder {
     }
     insn_.opcode = opcode;
     entry_ = &tables_.opcodes[mode64_][static_cast<unsigned>(map_)][opcode];
-    return entry_->base != 0;
+    return true;
   }
 
   /// The opcode follows the operands.
@@ -182,8 +192,6 @@ class Decoder {
   }
 
   bool read_vex(bool three_bytes) {
-    constexpr uint8_t kNotWithVex =
-        prefix::kLock | prefix::kRep | prefix::kRepne | prefix::kOperandSize | prefix::kRex;
     const uint8_t first = *at_++;
     uint8_t last = first;
     uint8_t map = 1;
@@ -199,7 +207,7 @@ class Decoder {
     insn_.vex_vvvv = (~last >> 3) & 15;
     insn_.vex_l = (last >> 2) & 1;
     vex_prefix_ = last & 3;
-    if ((insn_.prefixes & kNotWithVex) || map < 1 || map > 3) return false;
+    if (map < 1 || map > 3) return false;
     insn_.prefixes |= prefix::kVex;
     map_ = static_cast<OpcodeMap>(static_cast<unsigned>(OpcodeMap::kVex0F) + map - 1);
     return true;
@@ -254,16 +262,14 @@ class Decoder {
         kAddressSize[static_cast<unsigned>(code_size_)][(insn_.prefixes & prefix::kAddressSize) != 0];
   }
 
-  void set_sizes() {
+  void set_operand_size(uint8_t rule) {
     const unsigned w = (insn_.rex >> 2) & 2;
     const unsigned prefix66 = insn_.prefixes & prefix::kOperandSize ? 1 : 0;
     if (map_ >= OpcodeMap::kVex0F) {
       insn_.operand_size = mode64_ && w ? 8 : 4;
     } else {
-      insn_.operand_size =
-          kOperandSize[row_->size_rule][static_cast<unsigned>(code_size_) * 4 + w + prefix66];
+      insn_.operand_size = kOperandSize[rule][static_cast<unsigned>(code_size_) * 4 + w + prefix66];
     }
-    set_address_size();
   }
 
   void read_memory_operand() {
@@ -312,9 +318,9 @@ class Decoder {
     at_ += size;
   }
 
-  void read_immediate() {
+  void read_immediate(ImmKind kind) {
     const uint8_t size = insn_.operand_size;
-    switch (row_->imm) {
+    switch (kind) {
       case ImmKind::kNone:
         break;
       case ImmKind::kIb:
@@ -378,7 +384,12 @@ class Decoder {
     return (row_->checks & decode_check::kLock) && insn_.modrm < 0xc0 && entry_->has_modrm;
   }
 
-  bool check_vex() const { return insn_.vex_vvvv == 0 || (row_->checks & decode_check::kVvvvUsed); }
+  bool check_vex() const {
+    constexpr uint8_t kNotWithVex =
+        prefix::kLock | prefix::kRep | prefix::kRepne | prefix::kOperandSize | prefix::kRex;
+    return (insn_.prefixes & kNotWithVex) == 0 &&
+           (insn_.vex_vvvv == 0 || (row_->checks & decode_check::kVvvvUsed));
+  }
 
   /// Gathers need a SIB byte, and three registers that differ.
   bool check_vsib() const {

@@ -50,6 +50,15 @@ class Builder {
         for (unsigned mode = 0; mode < 2; mode++) add_opcode(map, opcode, mode);
       }
     }
+    for (auto& maps : tables_.opcodes) add_undefined_opcodes(maps);
+    // What 64-bit mode has done away with is as long as it was.
+    for (unsigned opcode = 0; opcode < 256; opcode++) {
+      OpcodeEntry& entry = tables_.opcodes[1][0][opcode];
+      const OpcodeEntry& before = tables_.opcodes[0][0][opcode];
+      if (entry.base != 0) continue;
+      entry.has_modrm = before.has_modrm;
+      entry.undefined_imm = before.undefined_imm;
+    }
     return std::move(tables_);
   }
 
@@ -65,8 +74,35 @@ class Builder {
     for (uint16_t i : mine_) place(entry, i);
   }
 
+  /// Lengths of opcodes without rows, as measured on the host CPU.
+  static void add_undefined_opcodes(std::array<std::array<OpcodeEntry, 256>, kOpcodeMaps>& maps) {
+    const auto of = [&maps](OpcodeMap map) -> auto& {
+      return maps[static_cast<unsigned>(map)];
+    };
+    for (unsigned opcode : {0x7a, 0x7b, 0xa6, 0xa7}) of(OpcodeMap::k0F)[opcode].has_modrm = true;
+    for (unsigned opcode = 0; opcode < 256; opcode++) {
+      for (OpcodeMap map : {OpcodeMap::k0F38, OpcodeMap::k0F3A}) {
+        OpcodeEntry& entry = of(map)[opcode];
+        if (entry.base != 0) continue;
+        entry.has_modrm = true;
+        if (map == OpcodeMap::k0F3A) entry.undefined_imm = ImmKind::kIb;
+      }
+      // With VEX they are those of the same map without.
+      constexpr OpcodeMap kVex[][2] = {{OpcodeMap::kVex0F, OpcodeMap::k0F},
+                                       {OpcodeMap::kVex0F38, OpcodeMap::k0F38},
+                                       {OpcodeMap::kVex0F3A, OpcodeMap::k0F3A}};
+      for (const auto& [vex, legacy] : kVex) {
+        OpcodeEntry& entry = of(vex)[opcode];
+        if (entry.base != 0) continue;
+        entry.has_modrm = of(legacy)[opcode].has_modrm;
+        entry.undefined_imm = of(legacy)[opcode].undefined_imm;
+      }
+    }
+  }
+
   void lay_out(OpcodeEntry& entry) {
     entry.has_modrm = row(mine_[0]).encoding.has_modrm;
+    entry.undefined_imm = tables_.rows[mine_[0]].imm;
     uint8_t prefixes = 15, w = 3, l = 3, b = 3;
     for (uint16_t i : mine_) {
       const Encoding& encoding = row(i).encoding;
@@ -75,6 +111,7 @@ class Builder {
       l &= encoding.l;
       b &= encoding.b;
       entry.modrm_select = std::max(entry.modrm_select, modrm_select(encoding));
+      if (tables_.rows[i].imm != entry.undefined_imm) entry.undefined_imm = ImmKind::kNone;
       if (encoding.has_modrm != entry.has_modrm) report(mine_[0], i, "differ in having a ModRM byte");
     }
     unsigned stride = kSlots[static_cast<unsigned>(entry.modrm_select)];

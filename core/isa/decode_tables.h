@@ -20,13 +20,6 @@ enum class ModrmSelect : uint8_t {
   kRegByte,  ///< memory forms by reg, register forms by all of it: 72 cells
 };
 
-struct OpcodeEntry {
-  uint32_t base = 0;  ///< first cell
-  uint16_t prefix_stride = 0, w_stride = 0, l_stride = 0, b_stride = 0;
-  ModrmSelect modrm_select = ModrmSelect::kNone;
-  bool has_modrm = false;
-};
-
 enum class ImmKind : uint8_t {
   kNone,
   kIb,
@@ -38,6 +31,15 @@ enum class ImmKind : uint8_t {
   kO,
   kIwIb,
   kIbIb,
+};
+
+struct OpcodeEntry {
+  uint32_t base = 0;  ///< first cell; 0: the opcode has no rows, but the length that the other members tell
+  uint16_t prefix_stride = 0, w_stride = 0, l_stride = 0, b_stride = 0;
+  ModrmSelect modrm_select = ModrmSelect::kNone;
+  bool has_modrm = false;
+  /// Of an instruction without a row: CPUs find its length before they find that it is undefined.
+  ImmKind undefined_imm = ImmKind::kNone;
 };
 
 /// What the decoder needs of a row beyond its look-up.

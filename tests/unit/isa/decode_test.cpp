@@ -173,13 +173,37 @@ TEST(Decode, TooLongComesBeforeUndefined) {
                               {0xfe, 0x15, 1, 2, 3, 4},     // group 4 /2
                               {0x0f, 0xc7, 0x44, 0x24, 1},  // group 9 /0
                               {0xf0, 0x89, 0x05, 1, 2, 3, 4},
-                              {0x0f, 0x04}};
+                              {0x0f, 0x04},
+                              // Groups whose members all have an immediate.
+                              {0xc6, 0x0d, 1, 2, 3, 4, 5},
+                              {0xc7, 0xc9, 1, 2, 3, 4},
+                              {0x66, 0xc7, 0xc9, 1, 2},
+                              {0x0f, 0xba, 0xc0, 1},
+                              // Opcodes and maps without instructions.
+                              {0x0f, 0x7a, 0x05, 1, 2, 3, 4},
+                              {0x0f, 0x39, 0x01, 0xc0},
+                              {0x0f, 0x3e, 0x01, 0xc0, 1},
+                              {0x0f, 0x38, 0x0c, 0x05, 1, 2, 3, 4},
+                              {0x0f, 0x3a, 0x00, 0x05, 1, 2, 3, 4, 5},
+                              // VEX: as without; legacy prefixes, or no such instruction.
+                              {0x66, 0xc5, 0xf8, 0x58, 0x05, 1, 2, 3, 4},
+                              {0xc5, 0xf8, 0x00, 0x05, 1, 2, 3, 4},
+                              {0xc5, 0xf8, 0x80, 1, 2, 3, 4},
+                              {0xc4, 0xe3, 0x78, 0x80, 0x05, 1, 2, 3, 4, 5}};
   for (Bytes bytes : kUndefined) {
     EXPECT_EQ(status(Bytes(bytes.begin(), bytes.end() - 1), k32), DecodeStatus::kNeedMoreBytes);
     while (bytes.size() < 15) bytes.insert(bytes.begin(), 0x3e);
     EXPECT_EQ(status(bytes, k32), DecodeStatus::kUndefined);
     bytes.insert(bytes.begin(), 0x3e);
     EXPECT_EQ(status(bytes, k32), DecodeStatus::kTooLong);
+  }
+}
+
+TEST(Decode, WhatIsNotInLongModeIsAsLongThere) {
+  for (const Bytes& bytes :
+       {Bytes{0x82, 0xc0, 1}, Bytes{0xd4, 1}, Bytes{0x9a, 1, 2, 3, 4, 5, 6}, Bytes{0x06}}) {
+    EXPECT_EQ(status(Bytes(bytes.begin(), bytes.end() - 1), k64), DecodeStatus::kNeedMoreBytes);
+    EXPECT_EQ(status(bytes, k64), DecodeStatus::kUndefined);
   }
 }
 
