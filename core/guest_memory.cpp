@@ -239,17 +239,30 @@ void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
 
 // --- code marks ----------------------------------------------------------------------------------
 
-void GuestMemory::mark_code(Gpa address, uint8_t owner) {
-  // Code that is read from ROM cannot be overwritten, even where writes go to RAM below it; code in
+void GuestMemory::mark(Gpa address, uint8_t mark) {
+  // What is read from ROM cannot be overwritten, even where writes go to RAM below it; what is in
   // write-protected shadow RAM can, after the protection is lifted.
   const Page p = page(address);
   const bool read_from_rom = p.write != nullptr && p.write != p.read;
-  if (p.code_mark == nullptr || read_from_rom || (*p.code_mark & kMixedMark) != 0) return;
-  const bool first = *p.code_mark == 0;
-  *p.code_mark |= owner;
+  if (p.code_mark == nullptr || read_from_rom) return;
+  const bool first = !must_tell(*p.code_mark);
+  *p.code_mark |= mark;
   if (!first) return;
   for (MemoryListener* listener : listeners_)
     listener->on_code_marked({address.value & a20_mask_ & ~kPageMask});
+}
+
+void GuestMemory::mark_code(Gpa address, uint8_t owner) {
+  if (const Page p = page(address); p.code_mark != nullptr && (*p.code_mark & kMixedMark) != 0) return;
+  mark(address, owner);
+}
+
+void GuestMemory::mark_tables(Gpa address) {
+  mark(address, kTablesMark);
+}
+
+void GuestMemory::clear_tables_mark(Gpa address) {
+  clear_code_mark(address, kTablesMark);
 }
 
 void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {
@@ -258,12 +271,16 @@ void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {
 
 bool GuestMemory::has_code_mark(Gpa address) const {
   const Page p = page(address);
-  return p.code_mark != nullptr && must_tell(*p.code_mark);
+  return p.code_mark != nullptr && holds_code(*p.code_mark);
 }
 
 void GuestMemory::code_written(Gpa address, uint64_t size, MemoryListener::Writer writer) {
-  for (MemoryListener* listener : listeners_)
-    listener->on_code_written({address.value & a20_mask_}, size, writer);
+  const Gpa start{address.value & a20_mask_};
+  const uint8_t mark = *page(address).code_mark;
+  for (MemoryListener* listener : listeners_) {
+    if ((mark & kTablesMark) != 0) listener->on_tables_written(start, size);
+    if (holds_code(mark)) listener->on_code_written(start, size, writer);
+  }
 }
 
 void GuestMemory::forget_code(Gpa address) {
@@ -276,10 +293,10 @@ void GuestMemory::set_mixed(Gpa address, bool mixed) {
   if (p.code_mark == nullptr || ((*p.code_mark & kMixedMark) != 0) == mixed) return;
   forget_code(address);
   if (mixed) {
-    *p.code_mark = kMixedMark;
+    *p.code_mark |= kMixedMark;
     mixed_.push_back(p.code_mark);
   } else {
-    *p.code_mark = 0;
+    *p.code_mark &= static_cast<uint8_t>(~kMixedMark);
     std::erase(mixed_, p.code_mark);
   }
 }

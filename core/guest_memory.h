@@ -26,10 +26,15 @@ class MemoryListener {
   };
   /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
   virtual void on_code_written(Gpa start, uint64_t size, Writer writer) = 0;
+  /// The same for bytes of a page marked by mark_tables().
+  virtual void on_tables_written(Gpa start, uint64_t size) {
+    static_cast<void>(start);
+    static_cast<void>(size);
+  }
   /// The layout changed (PAM, PCI BAR, A20) or RAM was rewritten past the marks (contents_replaced()): cached
   /// host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
-  /// The RAM page (A20 applied) has just been marked: whoever caches write permission must now come the slow
+  /// The RAM page (A20 applied) has just been marked, for code or tables: whoever caches write permission must now come the slow
   /// way.
   virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
   /// Everything made of the code in this RAM page (A20 applied) has to go, and the mark with it.
@@ -119,12 +124,15 @@ class GuestMemory {
   void clear_code_mark(Gpa page, uint8_t owner = 1);
   bool has_code_mark(Gpa page) const;
   /// Of the page of a host address from Page::read.
-  bool has_code_mark(const uint8_t* host) const { return is_ram(host) && must_tell(*code_mark_of_ram(host)); }
+  bool has_code_mark(const uint8_t* host) const { return is_ram(host) && holds_code(*code_mark_of_ram(host)); }
   /// Whether a page with this code mark must not be written without code_written().
   static bool must_tell(uint8_t code_mark) { return (code_mark & ~kMixedMark) != 0; }
   /// A writer that found Page::code_mark set calls this right after its write.
   void code_written(Gpa address, uint64_t size, MemoryListener::Writer writer);
-  /// Everything made of this page's code goes, and the marks.
+  /// The page holds paging structures whose writes must be told, too: on_tables_written().
+  void mark_tables(Gpa page);
+  void clear_tables_mark(Gpa page);
+  /// Everything made of this page's code goes, and the marks of code.
   void forget_code(Gpa page);
   // Mixed pages hold code beside data that is written often. Writes need not be told, so that whoever keeps
   // anything made of the code compares it with RAM each time that it is entered, and never relies on it
@@ -142,7 +150,7 @@ class GuestMemory {
 
  private:
   enum class Kind : uint8_t { kRam, kRom, kMmio };
-  static constexpr uint8_t kMixedMark = 0x80;
+  static constexpr uint8_t kMixedMark = 0x80, kTablesMark = 0x40;
   struct Range {
     uint64_t start;
     uint64_t size;
@@ -155,6 +163,8 @@ class GuestMemory {
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
   void add_range(Range range);
   const Range* find(uint64_t address) const;
+  static bool holds_code(uint8_t mark) { return (mark & ~(kMixedMark | kTablesMark)) != 0; }
+  void mark(Gpa page, uint8_t mark);
   bool is_ram(const uint8_t* host) const { return host >= ram_ && host < ram_ + ram_bytes_; }
   uint8_t* code_mark_of_ram(const uint8_t* host) const;
   void layout_changed();

@@ -92,13 +92,23 @@ class Mmu {
 
   /// INVLPG.
   virtual void invalidate_page(Gla address) = 0;
-  /// MOV CR3 and the like: everything (`global_too`) or all but global pages.
-  virtual void flush(bool global_too) = 0;
+  /// MOV CR3 and the like: drops all that is not global, or what differs from the page tables. Afterwards
+  /// another space may be the current one.
+  virtual void cr3_loaded() = 0;
+  /// Drops everything; another space may be the current one.
+  virtual void flush() = 0;
   /// Call after CR0.PG/WP, CR3, CR4.PSE/PAE/PGE/..., or EFER.NXE changed: picks the paging mode, and flushes
   /// as the SDM says for that change.
   virtual void control_registers_changed() = 0;
 
-  virtual TlbMirror& mirror(Privilege privilege) = 0;
+  // --- spaces: the MMU has room for several address spaces, each with tables of its own; tables() are those
+  // of the current one.
+  static constexpr unsigned kSpaces = 16;
+  virtual unsigned space() const = 0;
+  /// Of the address space that has the current space: no two ever have the same.
+  virtual uint64_t space_serial() const = 0;
+  virtual TlbTables& space_tables(unsigned space, Privilege privilege) = 0;
+  virtual TlbMirror& space_mirror(unsigned space, Privilege privilege) = 0;
 
   /// Counters for --stats, as ExecutionEngine's.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {
@@ -135,7 +145,7 @@ class Mmu {
   }
 
  protected:
-  /// The implementation owns the tables and sets these when it is made.
+  /// The implementation owns the tables and sets these when it is made, and when the space changes.
   std::array<TlbTables*, 2> tables_{};
   const std::array<uint64_t, 2>* exec_generation_ = nullptr;
 

@@ -100,7 +100,7 @@ PageWalk::PageWalk(const CpuState& cpu, TableMemory& memory, unsigned physical_b
       fault_bits_ = pf::kPresent | pf::kReserved;
       return;
     }
-    steps_[step_count_++] = {where, entry};
+    steps_[step_count_++] = {where, entry, level};
     translation_.writable &= (entry & kWritable) != 0;
     translation_.user &= (entry & kUser) != 0;
     translation_.executable &= !(nxe && entry_size_ == 8 && (entry & kExecuteDisable));

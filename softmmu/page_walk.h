@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <span>
 
 #include "core/cpu_state.h"
 #include "core/guest_memory.h"
@@ -83,15 +84,18 @@ class PageWalk {
   const Translation& translation() const { return translation_; }
   /// P and RSVD of the error code; only when not mapped().
   uint32_t fault_bits() const { return *fault_bits_; }
+  /// An entry that the walk has read.
+  struct Step {
+    Gpa entry;
+    uint64_t value;
+    unsigned level;  ///< 1 at the leaf of a 4-KiB page
+  };
+  /// From the root on; without PDPTE registers.
+  std::span<const Step> steps() const { return {steps_.data(), step_count_}; }
   /// Sets the accessed bits of all entries used, and the leaf's dirty bit for a write.
   void set_accessed(TableMemory& memory, bool dirty);
 
  private:
-  struct Step {
-    Gpa entry;
-    uint64_t value;
-  };
-
   std::array<Step, 4> steps_;
   unsigned step_count_ = 0;
   unsigned entry_size_ = 4;

@@ -14,11 +14,16 @@ SoftMmu::SoftMmu(CpuState& cpu, GuestMemory& memory, unsigned physical_bits)
       memory_(memory),
       table_memory_(memory),
       physical_bits_(physical_bits),
+      spaces_(cpu, memory, tlb_),
       controls_(controls()) {
+  space_changed();
+  memory_.add_listener(*this);
+}
+
+void SoftMmu::space_changed() {
   exec_generation_ = &tlb_.exec_generation();
   for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser})
-    tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(privilege);
-  memory_.add_listener(*this);
+    tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(tlb_.current(), privilege);
 }
 
 SoftMmu::~SoftMmu() {
@@ -48,11 +53,17 @@ std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege pri
   if (!walk.translation().permits(access, privilege, write_protect())) {
     return page_fault(address, access, privilege, pf::kPresent);
   }
+  walking_ = true;
   walk.set_accessed(table_memory_, access == Access::kWrite);
+  walking_ = false;
+  if (tlb_.full()) spaces_.drop_others();
   if (tlb_.full()) {
     ++overflows_;
-    tlb_.flush(true);
+    spaces_.flush();
+    space_changed();
   }
+  // Whoever writes to a page through a host address that it has looked up earlier must look again.
+  if (spaces_.note_walk(walk, address)) tlb_.renew_generation();
   Translation translation = walk.translation();
   translation.page.value &= memory_.a20_mask();
   tlb_.publish(tlb_.add(address, privilege, translation, memory_.page(translation.page)), write_protect());
@@ -142,11 +153,19 @@ std::optional<Gpa> SoftMmu::probe(Gla address) const {
 void SoftMmu::invalidate_page(Gla address) {
   ++invalidations_;
   tlb_.drop_page(address);
+  spaces_.invalidated(address);
 }
 
-void SoftMmu::flush(bool global_too) {
+void SoftMmu::cr3_loaded() {
+  ++cr3_loads_;
+  spaces_.load();
+  space_changed();
+}
+
+void SoftMmu::flush() {
   ++flushes_;
-  tlb_.flush(global_too);
+  spaces_.flush();
+  space_changed();
 }
 
 void SoftMmu::control_registers_changed() {
@@ -156,7 +175,7 @@ void SoftMmu::control_registers_changed() {
   Controls without_wp = before;
   without_wp.cr0 = (before.cr0 & ~cr0::kWp) | (now.cr0 & cr0::kWp);
   if (now != without_wp) {
-    flush(true);
+    flush();
     return;
   }
   // CR0.WP is not part of a cached translation: the rights are judged anew at each access.
@@ -165,7 +184,7 @@ void SoftMmu::control_registers_changed() {
 
 void SoftMmu::on_layout_changed() {
   table_memory_.forget();
-  flush(true);
+  flush();
 }
 
 void SoftMmu::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
@@ -174,8 +193,10 @@ void SoftMmu::visit_stats(const std::function<void(std::string_view, uint64_t)>&
   visit("tlb/walks", walks_);
   visit("tlb/faults", faults_);
   visit("tlb/flushes", flushes_);
+  visit("tlb/loads of CR3", cr3_loads_);
   visit("tlb/overflows", overflows_);
   visit("tlb/invalidations", invalidations_);
+  spaces_.visit_stats(visit);
 }
 
 }  // namespace vireo

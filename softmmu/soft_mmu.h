@@ -1,5 +1,6 @@
 // The software TLB behind the Mmu contract. A cached translation stays until INVLPG, a flush, or a page fault
-// on it, however the page tables change meanwhile, as on the hardware (SDM 3A 4.10). It never makes room for
+// on it, however the page tables change meanwhile, as on the hardware (SDM 3A 4.10); address_spaces.h says
+// which loads of CR3 do not really flush. It never makes room for
 // another: which translations are cached follows from the guest's accesses alone, not from who looks them up.
 #pragma once
 
@@ -9,6 +10,7 @@
 
 #include "core/cpu_state.h"
 #include "core/mmu.h"
+#include "softmmu/address_spaces.h"
 #include "softmmu/page_walk.h"
 #include "softmmu/soft_tlb.h"
 
@@ -26,10 +28,20 @@ class SoftMmu final : public Mmu, private MemoryListener {
   void write_slow(Gla address, Privilege privilege, const void* bytes, unsigned size) override;
   std::optional<Gpa> probe(Gla address) const override;
   void invalidate_page(Gla address) override;
-  void flush(bool global_too) override;
+  void cr3_loaded() override;
+  void flush() override;
   void control_registers_changed() override;
 
-  TlbMirror& mirror(Privilege privilege) override { return tlb_.mirror(privilege); }
+  unsigned space() const override { return tlb_.current(); }
+  uint64_t space_serial() const override { return spaces_.serial(); }
+  TlbTables& space_tables(unsigned space, Privilege privilege) override {
+    return tlb_.tables(space, privilege);
+  }
+  TlbMirror& space_mirror(unsigned space, Privilege privilege) override {
+    return tlb_.mirror(space, privilege);
+  }
+  /// For tests.
+  AddressSpaces& address_spaces() { return spaces_; }
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 
  private:
@@ -42,11 +54,16 @@ class SoftMmu final : public Mmu, private MemoryListener {
   };
 
   void on_code_written(Gpa, uint64_t, Writer) override {}
+  void on_tables_written(Gpa start, uint64_t size) override {
+    if (!walking_) spaces_.written(start, size);
+  }
   void on_layout_changed() override;
   void on_code_marked(Gpa page) override { tlb_.withhold_writes(page); }
 
   PageFault page_fault(Gla address, Access access, Privilege privilege, uint32_t cause);
   Controls controls() const;
+  /// The current space is another one.
+  void space_changed();
   bool write_protect() const { return cpu_.cr0 & cr0::kWp; }
 
   CpuState& cpu_;
@@ -54,8 +71,10 @@ class SoftMmu final : public Mmu, private MemoryListener {
   mutable TableMemory table_memory_;
   const unsigned physical_bits_;
   SoftTlb tlb_;
+  AddressSpaces spaces_;
+  bool walking_ = false;  ///< sets A and D bits: no change that anyone could miss
   Controls controls_;
-  uint64_t fills_ = 0, walks_ = 0, faults_ = 0, flushes_ = 0, overflows_ = 0, invalidations_ = 0;
+  uint64_t fills_ = 0, walks_ = 0, faults_ = 0, flushes_ = 0, cr3_loads_ = 0, overflows_ = 0, invalidations_ = 0;
 };
 
 }  // namespace vireo

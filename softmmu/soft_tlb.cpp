@@ -4,14 +4,43 @@
 
 namespace vireo {
 
+SoftTlb::Space::Space() {
+  for (unsigned i = 0; i < 2; ++i) mirrors[i].pages = {&mirrored[i][0], TlbTables::kPages};
+}
+
 SoftTlb::SoftTlb() : frame_heads_(kFrameBuckets, 0) {
   pool_.reserve(kMaxEntries);
-  for (unsigned i = 0; i < 2; ++i) mirrors_[i].pages = {&mirrored_[i][0], TlbTables::kPages};
+  space(0);
+}
+
+SoftTlb::Space& SoftTlb::space(unsigned number) {
+  std::unique_ptr<Space>& space = spaces_[number];
+  if (!space) {
+    space = std::make_unique<Space>();
+    for (uint64_t& generation : space->exec_generation) generation = next_generation();
+  }
+  return *space;
+}
+
+void SoftTlb::enter(unsigned number, bool write_protect) {
+  Space& entered = space(number);
+  current_ = number;
+  if (entered.write_protect != write_protect) publish_all(write_protect);
+}
+
+uint32_t SoftTlb::slot_of(unsigned space, uint64_t page, Privilege privilege) const {
+  const auto p = static_cast<unsigned>(privilege);
+  if (page < TlbTables::kPages) {
+    const uint32_t own = spaces_[space]->slots[p][page];
+    return own != 0 ? own : global_slots_[p][page];
+  }
+  const auto found = high_slots_.find(page << 1 | p);
+  return found != high_slots_.end() ? found->second : 0;
 }
 
 SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation& translation,
                              const GuestMemory::Page& backing) {
-  if (const uint32_t old = slot_of(address.value / kPageSize, privilege)) drop(old);
+  if (const uint32_t old = slot_of(current_, address.value / kPageSize, privilege)) drop(old);
   CHECK(!full());
   if (free_slots_.empty()) {
     pool_.emplace_back();
@@ -20,7 +49,6 @@ SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation
   const uint32_t slot = free_slots_.back();
   free_slots_.pop_back();
 
-  std::vector<uint32_t>& list = lists_[translation.global];
   uint32_t& head = frame_heads_[frame_bucket(translation.page)];
   Entry& entry = pool_[slot - 1];
   entry = {.linear_page = address.page().value,
@@ -29,9 +57,12 @@ SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation
            .write = backing.write,
            .code_mark = backing.code_mark,
            .privilege = privilege,
+           .space = translation.global ? kGlobal : static_cast<uint8_t>(current_),
            .next_of_frame = head,
            .previous_of_frame = 0,
-           .list_position = static_cast<uint32_t>(list.size())};
+           .list_position = 0};
+  std::vector<uint32_t>& list = list_of(entry);
+  entry.list_position = static_cast<uint32_t>(list.size());
   if (head != 0) pool_[head - 1].previous_of_frame = slot;
   head = slot;
   list.push_back(slot);
@@ -42,25 +73,50 @@ SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation
 
 void SoftTlb::set_slot(const Entry& entry, uint32_t slot) {
   const uint64_t page = entry.linear_page / kPageSize;
-  const unsigned privilege = static_cast<unsigned>(entry.privilege);
-  if (page < TlbTables::kPages) {
-    slots_[privilege][page] = slot;
-  } else if (slot != 0) {
-    high_slots_[page << 1 | privilege] = slot;
+  const auto privilege = static_cast<unsigned>(entry.privilege);
+  if (page >= TlbTables::kPages) {
+    if (slot != 0) {
+      high_slots_[page << 1 | privilege] = slot;
+    } else {
+      high_slots_.erase(page << 1 | privilege);
+    }
+  } else if (entry.space == kGlobal) {
+    global_slots_[privilege][page] = slot;
   } else {
-    high_slots_.erase(page << 1 | privilege);
+    Space& space = *spaces_[entry.space];
+    space.slots[privilege][page] = slot;
+    space.in_region[page / kRegionPages] += slot != 0 ? 1u : ~0u;
   }
+}
+
+template <class F>
+void SoftTlb::for_each_space_with(const Entry& entry, F f) {
+  if (entry.space != kGlobal) {
+    f(*spaces_[entry.space]);
+    return;
+  }
+  const uint64_t page = entry.linear_page / kPageSize;
+  for (const std::unique_ptr<Space>& space : spaces_) {
+    // Where a space has a translation of its own, the words are that one's.
+    if (space && space->slots[static_cast<unsigned>(entry.privilege)][page] == 0) f(*space);
+  }
+}
+
+void SoftTlb::clear_words(Space& space, uint64_t page, Privilege privilege) {
+  const auto p = static_cast<unsigned>(privilege);
+  TlbTables& tables = space.tables[p];
+  if (tables.read_delta[page] == 0) return;
+  tables.read_delta[page] = 0;
+  tables.write_delta[page] = 0;
+  if (tables.exec_frame[page] != 0) space.exec_generation[p] = next_generation();
+  tables.exec_frame[page] = 0;
+  space.mirrors[p].restrict(page, 0);
 }
 
 void SoftTlb::drop(uint32_t slot) {
   const Entry& entry = pool_[slot - 1];
   if (const uint64_t page = entry.linear_page / kPageSize; page < TlbTables::kPages) {
-    TlbTables& tables = this->tables(entry.privilege);
-    tables.read_delta[page] = 0;
-    tables.write_delta[page] = 0;
-    exec_generation_[static_cast<unsigned>(entry.privilege)] += tables.exec_frame[page] != 0;
-    tables.exec_frame[page] = 0;
-    mirror(entry.privilege).restrict(page, 0);
+    for_each_space_with(entry, [&](Space& space) { clear_words(space, page, entry.privilege); });
   }
   set_slot(entry, 0);
   if (entry.translation.page_size > kPageSize) --pieces_counter(entry);
@@ -70,7 +126,7 @@ void SoftTlb::drop(uint32_t slot) {
       next;
   if (next != 0) pool_[next - 1].previous_of_frame = previous;
 
-  std::vector<uint32_t>& list = lists_[entry.translation.global];
+  std::vector<uint32_t>& list = list_of(entry);
   const uint32_t last = list.back();
   pool_[last - 1].list_position = entry.list_position;
   list[entry.list_position] = last;
@@ -84,7 +140,9 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
   const auto permits = [&](Access access) {
     return entry.translation.permits(access, entry.privilege, write_protect);
   };
-  TlbTables& tables = this->tables(entry.privilege);
+  const auto p = static_cast<unsigned>(entry.privilege);
+  Space& space = *spaces_[current_];
+  TlbTables& tables = space.tables[p];
   const uint64_t delta = entry.read != nullptr && permits(Access::kRead)
                              ? reinterpret_cast<uint64_t>(entry.read) - entry.linear_page
                              : 0;
@@ -95,19 +153,25 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
                         permits(Access::kWrite);
   tables.write_delta[page] = writable ? delta : 0;
   const unsigned readable = delta != 0 ? TlbMirror::kRead : 0;
-  mirror(entry.privilege)
-      .restrict(page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
+  space.mirrors[p].restrict(
+      page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
   const uint64_t frame = entry.translation.page.value / kPageSize + 1;
   const bool executable = delta != 0 && permits(Access::kExecute) && frame <= UINT32_MAX;
   const uint32_t before = tables.exec_frame[page];
   tables.exec_frame[page] = executable ? static_cast<uint32_t>(frame) : 0;
-  exec_generation_[static_cast<unsigned>(entry.privilege)] +=
-      before != 0 && before != tables.exec_frame[page];
+  if (before != 0 && before != tables.exec_frame[page]) space.exec_generation[p] = next_generation();
 }
 
 void SoftTlb::publish_all(bool write_protect) {
-  for (const std::vector<uint32_t>& list : lists_) {
-    for (uint32_t slot : list) publish(pool_[slot - 1], write_protect);
+  Space& space = *spaces_[current_];
+  space.write_protect = write_protect;
+  for (const uint32_t slot : space.list) publish(pool_[slot - 1], write_protect);
+  for (const uint32_t slot : global_list_) {
+    const Entry& entry = pool_[slot - 1];
+    const uint64_t page = entry.linear_page / kPageSize;
+    const auto p = static_cast<unsigned>(entry.privilege);
+    if (page < TlbTables::kPages && space.slots[p][page] == 0 && space.tables[p].read_delta[page] != 0)
+      publish(entry, write_protect);
   }
 }
 
@@ -115,17 +179,20 @@ void SoftTlb::withhold_writes(Gpa page) {
   for (uint32_t slot = frame_heads_[frame_bucket(page)]; slot != 0; slot = pool_[slot - 1].next_of_frame) {
     const Entry& entry = pool_[slot - 1];
     const uint64_t linear = entry.linear_page / kPageSize;
-    if (entry.translation.page == page && linear < TlbTables::kPages) {
-      tables(entry.privilege).write_delta[linear] = 0;
-      mirror(entry.privilege).restrict(linear, TlbMirror::kRead);
-    }
+    if (entry.translation.page != page || linear >= TlbTables::kPages) continue;
+    const auto p = static_cast<unsigned>(entry.privilege);
+    for_each_space_with(entry, [&](Space& space) {
+      space.tables[p].write_delta[linear] = 0;
+      space.mirrors[p].restrict(linear, TlbMirror::kRead);
+    });
   }
 }
 
 void SoftTlb::drop_page(Gla address) {
   const uint64_t page = address.value / kPageSize;
   for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
-    if (const uint32_t slot = slot_of(page, privilege)) drop(slot);
+    // The space's own, and then a global one behind it.
+    while (const uint32_t slot = slot_of(current_, page, privilege)) drop(slot);
   }
   const auto drop_if_same_page = [&](uint32_t slot) {
     const Entry& entry = pool_[slot - 1];
@@ -133,25 +200,44 @@ void SoftTlb::drop_page(Gla address) {
   };
   if (page < TlbTables::kPages && region_pieces_[page / kRegionPages] != 0) {
     const uint64_t first = page & ~(kRegionPages - 1);
-    for (SparseArray<uint32_t>& slots : slots_) {
-      for (uint64_t p = first; p < first + kRegionPages; ++p) {
-        if (slots[p] != 0) drop_if_same_page(slots[p]);
+    for (Slots* both : {&spaces_[current_]->slots, &global_slots_}) {
+      for (SparseArray<uint32_t>& slots : *both) {
+        for (uint64_t p = first; p < first + kRegionPages; ++p) {
+          if (slots[p] != 0) drop_if_same_page(slots[p]);
+        }
       }
     }
   }
   if (wide_pieces_ != 0) {
-    for (std::vector<uint32_t>& list : lists_) {
+    for (std::vector<uint32_t>* list : {&spaces_[current_]->list, &global_list_}) {
       // Backwards, because the last takes the place of one that goes.
-      for (size_t i = list.size(); i-- > 0;) drop_if_same_page(list[i]);
+      for (size_t i = list->size(); i-- > 0;) drop_if_same_page((*list)[i]);
     }
   }
 }
 
-void SoftTlb::flush(bool global_too) {
-  for (std::vector<uint32_t>* list : {&lists_[0], &lists_[1]}) {
-    while (!list->empty()) drop(list->back());
-    if (!global_too) return;
+void SoftTlb::drop_range(unsigned number, uint64_t first_page, uint64_t count) {
+  Space& space = *spaces_[number];
+  for (uint64_t page = first_page; page < first_page + count; ++page) {
+    if (space.in_region[page / kRegionPages] == 0) {
+      page |= kRegionPages - 1;
+      continue;
+    }
+    for (SparseArray<uint32_t>& slots : space.slots) {
+      if (slots[page] != 0) drop(slots[page]);
+    }
   }
+}
+
+void SoftTlb::drop_space(unsigned number) {
+  if (!spaces_[number]) return;
+  std::vector<uint32_t>& list = spaces_[number]->list;
+  while (!list.empty()) drop(list.back());
+}
+
+void SoftTlb::flush() {
+  for (unsigned i = 0; i < spaces_.size(); ++i) drop_space(i);
+  while (!global_list_.empty()) drop(global_list_.back());
 }
 
 }  // namespace vireo

@@ -56,15 +56,21 @@ enum class ExitKind : uint64_t {
   kDone,      ///< the CpuState is complete already (Trampolines::interpret)
 };
 
-/// Direct-mapped: from a guest EIP to translated code. A context is a number for a mode and a generation of
-/// what the TLB lets that privilege execute (Mmu::exec_generation()): entries of another one never match.
+/// Direct-mapped: from a guest EIP, the physical page that it is in now, and a mode, to translated code.
 struct JumpCache {
   static constexpr unsigned kBits = 16;
   static constexpr unsigned kEntries = 1u << kBits;
-  static constexpr uint64_t kNoTag = ~uint64_t{0};
-  std::array<uint64_t, kEntries> tag;   ///< context << 32 | EIP
+  struct Tag {
+    uint32_t rip = 0;
+    uint32_t where = 0;  ///< TlbTables::exec_frame + Frame::mode_tag; 0: nothing here
+    bool operator==(const Tag&) const = default;
+  };
+  std::array<Tag, kEntries> tag;
   std::array<uint64_t, kEntries> code;  ///< host address, entry with FlagState::kSaved
   static unsigned slot(uint32_t rip) { return rip % kEntries; }
+  /// Bits of `where` for exec_frame; those above number the modes, from 1 on.
+  static constexpr unsigned kFrameBits = 24;
+  static constexpr uint32_t kModes = 1u << (32 - kFrameBits);
 };
 
 /// Units of the host that the guest's instructions need. kX87 implies kMmx.
@@ -91,12 +97,12 @@ struct Frame {
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out
   uint64_t window;                ///< gs.base, in; 0: there is no window for the mode
-  uint64_t context_tag;           ///< context << 32, for JumpCache::tag
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_unit bits whose instructions may execute; not 0: the guest's x87 and SSE state is in the host's
   /// units.
   uint8_t fpu_ready;
   uint8_t pad[3];
+  uint32_t mode_tag;               ///< number of the mode << JumpCache::kFrameBits
   uint32_t fpu_scratch;            ///< a control word between its check and its use
   std::array<uint64_t, 8> groups;  ///< host addresses of PageGroups
   std::array<uint64_t, 4>

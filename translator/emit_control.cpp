@@ -245,11 +245,27 @@ void Emitter::emit_lookup_jump() {
     return static_cast<int32_t>(offsetof(Frame, jumps) + offset) - kFrameBias;
   };
   static_assert(JumpCache::kEntries == 1u << 16);
-  a.movzx(x86::r11d, x86::r10w);
-  a.add(x86::r10, VIREO_FRAME(context_tag));
-  a.cmp(x86::r10, x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, tag))));
+  Gp linear = x86::r10d;
+  if (mode_.code_base != 0) {
+    linear = x86::r11d;
+    a.lea(linear, x86::ptr(x86::r10, static_cast<int32_t>(mode_.code_base)));
+  }
+  emit_page_number(x86::r11d, linear);
+  a.mov(x86::r11d, x86::dword_ptr(host::kTlb, x86::r11, 2,
+                                  static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
+  a.movzx(x86::r12d, x86::r10w);
+  a.add(x86::r11d, VIREO_FRAME(mode_tag));
+  const auto entry = [&](size_t offset, uint32_t bytes) {
+    x86::Mem m = x86::ptr(host::kFrame, x86::r12, 3, jumps(offset));
+    m.setSize(bytes);
+    return m;
+  };
+  constexpr size_t kTag = offsetof(JumpCache, tag);
+  a.cmp(entry(kTag + offsetof(JumpCache::Tag, rip), 4), x86::r10d);
   a.jne(miss);
-  a.jmp(x86::ptr(host::kFrame, x86::r11, 3, jumps(offsetof(JumpCache, code))));
+  a.cmp(entry(kTag + offsetof(JumpCache::Tag, where), 4), x86::r11d);
+  a.jne(miss);
+  a.jmp(entry(offsetof(JumpCache, code), 8));
   a.bind(miss);
   jump_to(environment_.trampolines.exit_indirect);
 }

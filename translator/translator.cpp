@@ -96,7 +96,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   top[0] = 0;
   top[1] = ~uint64_t{0};  // equals no guest return address
   frame->pair_rsp = reinterpret_cast<uint64_t>(top);
-  frame->jumps.tag.fill(JumpCache::kNoTag);
+  frame->jumps.tag.fill({});
   asm volatile("stmxcsr %0" : "=m"(frame->host_mxcsr));
   asm volatile("fnstcw %0" : "=m"(frame->host_fcw));
 
@@ -183,19 +183,19 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
 bool Translator::Impl::try_again(const uint8_t* host, uint64_t address) {
   if (!windows) return false;
   const Privilege privilege = interp.privilege();
-  Window& window = windows->window(privilege);
-  if (!window.contains(address)) return false;
+  const uint64_t base = windows->base(privilege);
+  if (base == 0 || !windows->window(privilege).contains(address)) return false;
   const Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
   const Site::Kind kind = site_at(*block, host).kind;
   const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
   if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
-  const uint64_t linear = address - window.base();
+  const uint64_t linear = address - base;
   const Access access = write ? Access::kWrite : Access::kRead;
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   if (!context.mmu.permits({linear}, access, privilege)) return false;
   if (!fill(frame, linear, access)) return false;
-  if (window.map(linear, write)) return true;
+  if (windows->map(privilege, linear, write)) return true;
   fill_denied = true;
   return false;
 }
@@ -221,6 +221,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   // Pages with code that are written to often are mixed ones soon.
   const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
+  const uint64_t executable = context.mmu.exec_generation(interp.privilege());
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
@@ -230,21 +231,15 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
     if (fails_too_often(block, retired)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
   }
   const Mode before = mode.mode;
-  const uint64_t context_before = frame->context_tag;
-  if (interp.mode_epoch() != seen_epoch) {
-    refresh_mode();
-  } else {
-    refresh_context();
-  }
+  if (mode_changed()) refresh_mode();
   // Blocks may have died, this one too, or what they are linked by has changed.
-  if (result == Interp::PlainResult::kNext && mode.mode == before && !code_changed() &&
-      frame->context_tag == context_before) {
+  const bool same_code =
+      mode.mode == before && context.mmu.exec_generation(interp.privilege()) == executable;
+  if (result == Interp::PlainResult::kNext && same_code && !code_changed()) {
     load_flags();
     return kGoOn;
   }
-  done_as = code_changed()                                                ? Leaving::kCodeChanged
-            : mode.mode != before || frame->context_tag != context_before ? Leaving::kModeChanged
-                                                                          : Leaving::kIndirect;
+  done_as = code_changed() ? Leaving::kCodeChanged : same_code ? Leaving::kIndirect : Leaving::kModeChanged;
   const Block* next = find_in_jump_cache();
   if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
   frame->countdown = retired_at_zero - cpu.retired;
@@ -282,6 +277,7 @@ bool Translator::Impl::load_segment(uint64_t what) {
 
 void Translator::Impl::refresh_mode() {
   seen_epoch = interp.mode_epoch();
+  seen_space = context.mmu.space_serial();
   const auto& views = interp.segment_views();
   const auto flat = [&](SegReg s) { return views[static_cast<unsigned>(s)].flat(); };
   uint32_t bits = 0;
@@ -315,46 +311,32 @@ void Translator::Impl::refresh_mode() {
   }
   constexpr uint32_t kFlagBits = (1u << Mode::kCodeSegmentShift) - 1;
   mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
-  refresh_context();
+  frame->mode_tag = number_of_mode() << JumpCache::kFrameBits;
   frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
 }
 
-void Translator::Impl::refresh_context() {
-  const auto privilege = interp.privilege();
-  const uint64_t generation = context.mmu.exec_generation(privilege);
-  Context& latest = latest_contexts[static_cast<unsigned>(privilege)];
-  if (latest.mode != mode.mode || latest.generation != generation || latest.number == 0) {
-    if (latest.number != 0) contexts[latest.mode.bits] = latest;
-    const auto known = contexts.find(mode.mode.bits);
-    if (known != contexts.end() && known->second.generation == generation) {
-      latest = known->second;
-    } else {
-      if (++last_context == 0) {  // the numbers begin anew
-        frame->jumps.tag.fill(JumpCache::kNoTag);
-        contexts.clear();
-        latest_contexts = {};
-        last_context = 1;
-      }
-      latest = {mode.mode, generation, last_context};
+uint32_t Translator::Impl::number_of_mode() {
+  ModeNumber& latest = latest_modes[static_cast<unsigned>(interp.privilege())];
+  if (latest.mode == mode.mode && latest.number != 0) return latest.number;
+  auto known = mode_numbers.find(mode.mode.bits);
+  if (known == mode_numbers.end()) {
+    if (mode_numbers.size() + 1 == JumpCache::kModes) {
+      frame->jumps.tag.fill({});
+      mode_numbers.clear();
+      latest_modes = {};
     }
+    known = mode_numbers.emplace(mode.mode.bits, mode_numbers.size() + 1).first;
   }
-  frame->context_tag = uint64_t{latest.number} << 32;
+  latest = {mode.mode, known->second};
+  return latest.number;
 }
 
 Block* Translator::Impl::find_in_jump_cache() {
   const auto rip = static_cast<uint32_t>(cpu.rip);
   const unsigned slot = JumpCache::slot(rip);
-  if (frame->jumps.tag[slot] == (frame->context_tag | cpu.rip)) return jump_blocks[slot];
-  // An entry of an older context: is it still good?
-  if (static_cast<uint32_t>(frame->jumps.tag[slot]) != rip || frame->jumps.tag[slot] == JumpCache::kNoTag)
-    return nullptr;
-  Block* block = jump_blocks[slot];
-  const Gla linear{(code_base + rip) & 0xffffffff};
-  const uint64_t page = uint64_t{context.mmu.exec_frame(linear, interp.privilege())} - 1;
-  if (block->mode != mode.mode || block->physical != (page * kPageSize | linear.page_offset()))
-    return nullptr;
-  frame->jumps.tag[slot] = frame->context_tag | rip;
-  return block;
+  const uint32_t exec_frame =
+      context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
+  return cpu.rip == rip && frame->jumps.tag[slot] == jump_tag(rip, exec_frame) ? jump_blocks[slot] : nullptr;
 }
 
 Block* Translator::Impl::find_block(bool plain) {
@@ -366,8 +348,8 @@ Block* Translator::Impl::find_block(bool plain) {
   if (exec_frame == 0) {
     if (context.mmu.fill(linear, Access::kExecute, privilege)) return nullptr;
     exec_frame = context.mmu.exec_frame(linear, privilege);
-    if (exec_frame == 0) return nullptr;
   }
+  if (exec_frame == 0 || exec_frame >> JumpCache::kFrameBits != 0) return nullptr;
   const uint64_t physical = (uint64_t{exec_frame} - 1) * kPageSize + linear.page_offset();
   return blocks->find_or_add(physical, static_cast<uint32_t>(rip), plain ? mode.mode.plain() : mode.mode);
 }
@@ -397,11 +379,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     blocks->look_at_mixed_pages();
     blocks->collect();
     look_at_windows();
-    if (interp.mode_epoch() != seen_epoch) {
-      refresh_mode();
-    } else {
-      refresh_context();
-    }
+    if (mode_changed()) refresh_mode();
     Block* block = find_in_jump_cache();
     if (block != nullptr && link_from == nullptr && limits.retired - cpu.retired >= block->insn_count) {
       execute(*block, limits.retired);
@@ -433,11 +411,9 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
                                                          from->exits[link_exit].target_rip == block->rip) {
       blocks->link(from, link_exit, block, exec_frame);
     }
-    // Looking the block up may have filled the TLB.
-    refresh_context();
     if (!plain) {
       const unsigned slot = JumpCache::slot(block->rip);
-      frame->jumps.tag[slot] = frame->context_tag | block->rip;
+      frame->jumps.tag[slot] = jump_tag(block->rip, exec_frame);
       frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
       jump_blocks[slot] = block;
     }

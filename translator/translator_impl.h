@@ -28,10 +28,16 @@ struct Translator::Impl {
 
   ExitReason run(const RunLimits& limits);
 
-  /// The mode of the CpuState, and with it what the Frame says of it.
+  /// The mode of the CpuState, and with it what the Frame says of it and of the current address space.
   void refresh_mode();
-  /// The number for the mode and what may be executed now.
-  void refresh_context();
+  bool mode_changed() const {
+    return interp.mode_epoch() != seen_epoch || context.mmu.space_serial() != seen_space;
+  }
+  /// Its number in the jump cache.
+  uint32_t number_of_mode();
+  JumpCache::Tag jump_tag(uint32_t rip, uint32_t exec_frame) const {
+    return {rip, exec_frame + static_cast<uint32_t>(frame->mode_tag)};
+  }
   /// The translated block at CS:RIP if the jump cache has it.
   Block* find_in_jump_cache();
   /// The block at CS:RIP, or null when the interpreter has to fetch there.
@@ -97,15 +103,15 @@ struct Translator::Impl {
 
   std::unique_ptr<WindowPolicy> windows;                  ///< null: none
   std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
-  struct Context {
+  /// Numbers of modes in the jump cache, by Mode::bits, and the latest by privilege.
+  std::unordered_map<uint32_t, uint32_t> mode_numbers;
+  struct ModeNumber {
     Mode mode;
-    uint64_t generation = 0;
     uint32_t number = 0;
   };
-  std::array<Context, 2> latest_contexts{};        ///< by privilege
-  std::unordered_map<uint32_t, Context> contexts;  ///< the others, by Mode::bits
-  uint32_t last_context = 0;
+  std::array<ModeNumber, 2> latest_modes{};
   uint64_t seen_epoch = ~uint64_t{0};
+  uint64_t seen_space = 0;  ///< Mmu::space_serial()
   uint64_t code_base = 0, code_limit = 0;
   std::map<std::pair<uint64_t, uint64_t>, uint32_t> code_segments;
   static constexpr uint32_t kMaxCodeSegments = 1u << 20;

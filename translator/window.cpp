@@ -36,7 +36,6 @@ bool Window::map(uint64_t linear, bool write) {
   const uint8_t wanted = writable ? TlbMirror::kRead | TlbMirror::kWrite : TlbMirror::kRead;
   if (mirror_.pages[page] == wanted) return true;  // another access has been there, at a page's end
 
-  if (mappings_ >= kMostMappings) clear();
   const auto alike = [&](uint64_t p) {
     return p < TlbTables::kPages && tables_.read_delta[p] == delta &&
            (tables_.write_delta[p] != 0) == writable && mirror_.pages[p] != wanted &&

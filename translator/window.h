@@ -36,6 +36,8 @@ class Window {
     if (!mirror_.lost.empty()) unmap_lost();
   }
   void clear();
+  /// Of the host, at most.
+  uint64_t mappings() const { return mappings_; }
 
   struct Counters {
     uint64_t maps = 0, pages = 0, unmaps = 0, clears = 0;
@@ -49,7 +51,6 @@ class Window {
   /// More pages than this are unmapped by clearing everything.
   static constexpr size_t kManyLost = 64;
   static constexpr uint64_t kAround = 16;  ///< pages mapped at most with one that is needed, on each side
-  static constexpr uint64_t kMostMappings = 16'384;
 
   Window(GuestMemory& memory, const TlbTables& tables, TlbMirror& mirror, uint8_t* base)
       : memory_(memory), tables_(tables), mirror_(mirror), base_(base) {}

@@ -17,6 +17,8 @@ constexpr uint64_t kClearCost = 10'000;
 /// A window saves so many ns per 1000 instructions.
 constexpr uint64_t kSavedPer1000 = 300;
 constexpr uint64_t kLongestWait = uint64_t{1} << 32;
+/// Of the host's mappings, for all windows; vm.max_map_count is 65,530 where nobody has changed it.
+constexpr uint64_t kMostMappings = 40'000;
 
 uint64_t cost_of(const Window& window) {
   const Window::Counters& c = window.counters();
@@ -29,16 +31,66 @@ Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, 
   if ((getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0) {
     return Error{"the host does not let programs set gs.base (FSGSBASE)", ExitStatus::kHostCannot};
   }
-  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(after));
+  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after));
+  // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
-    State& s = policy->state(privilege);
-    auto window = Window::create(memory, mmu.tables(privilege), mmu.mirror(privilege));
+    State& s = policy->states_[mmu.space()][static_cast<unsigned>(privilege)];
+    auto window = Window::create(memory, mmu.tables(privilege), mmu.space_mirror(mmu.space(), privilege));
     if (!window) return window.error();
     s.window = window.take();
-    s.threshold = after;
-    s.on = after == 0;
   }
   return policy;
+}
+
+void WindowPolicy::begin(State& s, Privilege privilege) {
+  if (s.window && s.on) s.window->clear();
+  State fresh;
+  fresh.serial = mmu_.space_serial();
+  fresh.window = std::move(s.window);
+  fresh.threshold = after_;
+  s = std::move(fresh);
+  if (after_ == 0) promote(s, privilege);
+}
+
+bool WindowPolicy::promote(State& s, Privilege privilege) {
+  if (!s.window) {
+    auto window = Window::create(memory_, mmu_.tables(privilege), mmu_.space_mirror(mmu_.space(), privilege));
+    if (!window) {
+      s.threshold = kLongestWait;
+      return false;
+    }
+    s.window = window.take();
+  }
+  s.cost = cost_of(*s.window);
+  s.on = true;
+  ++promotions_;
+  return true;
+}
+
+bool WindowPolicy::map(Privilege privilege, uint64_t linear, bool write) {
+  Window& w = window(privilege);
+  uint64_t mappings = 0;
+  for_each_window([&](const Window& window) { mappings += window.mappings(); });
+  if (mappings >= kMostMappings) {
+    clear_all_but(w.mappings() < kMostMappings / 2 ? &w : nullptr);
+    ++evictions_;
+  }
+  return w.map(linear, write);
+}
+
+template <class F>
+void WindowPolicy::for_each_window(F f) const {
+  for (const auto& both : states_) {
+    for (const State& s : both) {
+      if (s.window) f(*s.window);
+    }
+  }
+}
+
+void WindowPolicy::clear_all_but(const Window* window) {
+  for_each_window([&](Window& w) {
+    if (&w != window) w.clear();
+  });
 }
 
 bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
@@ -48,7 +100,7 @@ bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
   if (s.executed < s.threshold) return false;
   const uint64_t saved = s.executed / 1000 * kSavedPer1000;
   const uint64_t cost_before = s.cost;
-  s.cost = cost_of(*s.window);
+  if (s.on) s.cost = cost_of(*s.window);
   const uint64_t paid = s.on ? s.cost - cost_before : s.fills * kMapCost;
   s.executed = 0;
   s.fills = 0;
@@ -56,11 +108,8 @@ bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
     if (s.on) s.threshold = after_;
     return false;
   }
-  s.on = !s.on;
-  if (s.on) {
-    ++promotions_;
-    return true;
-  }
+  if (!s.on) return promote(s, privilege);
+  s.on = false;
   // It has looked better than it was: longer without, next time.
   s.threshold = std::min(s.threshold * 2, kLongestWait);
   s.window->clear();
@@ -70,13 +119,19 @@ bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
 
 void WindowPolicy::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   Window::Counters sum;
-  for (const State& s : states_) {
-    const Window::Counters& c = s.window->counters();
+  uint64_t windows = 0, mappings = 0;
+  for_each_window([&](const Window& window) {
+    const Window::Counters& c = window.counters();
     sum.maps += c.maps;
     sum.pages += c.pages;
     sum.unmaps += c.unmaps;
     sum.clears += c.clears;
-  }
+    ++windows;
+    mappings += window.mappings();
+  });
+  visit("windows/windows", windows);
+  visit("windows/mappings of the host", mappings);
+  visit("windows/evictions", evictions_);
   visit("windows/promotions", promotions_);
   visit("windows/demotions", demotions_);
   visit("windows/fills", sum.maps);

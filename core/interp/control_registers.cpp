@@ -61,7 +61,7 @@ void write_cr3(Interp& interp, uint64_t value) {
   CpuState& cpu = interp.cpu;
   if (uses_pdptes(cpu.cr0, cpu.cr4) && !load_pdptes(interp, value)) throw_gp(0);
   cpu.cr3 = value;
-  interp.mmu.flush(false);
+  interp.mmu.cr3_loaded();
   interp.mmu.control_registers_changed();
   interp.end_block();
 }

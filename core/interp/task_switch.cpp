@@ -193,7 +193,7 @@ void switch_task(Interp& interp, TaskSwitch reason, uint16_t selector, Descripto
   if (is_386 && cpu.paging()) {
     if ((cpu.cr4 & cr4::kPae) && !load_pdptes(interp, task.cr3)) throw_gp(external);
     cpu.cr3 = task.cr3;
-    interp.mmu.flush(false);
+    interp.mmu.cr3_loaded();
   }
   for (unsigned i = 0; i < 8; ++i) cpu.gpr[i] = task.gpr[i];
   cpu.rip = interp.next_rip = task.eip;

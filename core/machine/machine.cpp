@@ -193,7 +193,7 @@ class Machine::Impl {
       board_->set_apic_base(0);
     }
     mmu_.control_registers_changed();
-    mmu_.flush(true);
+    mmu_.flush();
   }
 
   /// The CPU alone; board and memory go on.
@@ -202,7 +202,7 @@ class Machine::Impl {
     init_cpu(cpu_, model_.signature);
     board_->init_cpu();
     mmu_.control_registers_changed();
-    mmu_.flush(true);
+    mmu_.flush();
     attention_.request(Attention::kInterrupt);
   }
 

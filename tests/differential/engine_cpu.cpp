@@ -276,7 +276,7 @@ void EngineCpu::reset_system() {
     const std::span wanted(&impl.pristine_system[at], kPage);
     if (std::memcmp(&now[at], wanted.data(), kPage) != 0) impl.memory->write(Gpa{kTables + at}, wanted);
   }
-  impl.mmu.flush(true);
+  impl.mmu.flush();
 }
 
 ExitReason EngineCpu::run_to(uint64_t retired) {

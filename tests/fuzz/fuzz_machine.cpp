@@ -139,7 +139,7 @@ void FuzzMachine::load(const FuzzCase& c, std::span<const uint8_t> initial_ram) 
   }
   m.cpu = c.start;
   m.mmu.control_registers_changed();
-  m.mmu.flush(true);
+  m.mmu.flush();
   m.attention.clear(~0u);
   m.interrupts.vector.reset();
   m.device.reset();

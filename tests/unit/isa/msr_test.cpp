@@ -9,14 +9,18 @@ namespace {
 
 class FakeMmu final : public Mmu {
  public:
-  TlbMirror& mirror(Privilege) override { return mirror_; }
+  unsigned space() const override { return 0; }
+  uint64_t space_serial() const override { return 0; }
+  TlbTables& space_tables(unsigned, Privilege privilege) override { return tables(privilege); }
+  TlbMirror& space_mirror(unsigned, Privilege) override { return mirror_; }
   std::optional<PageFault> fill(Gla, Access, Privilege) override { return {}; }
   bool permits(Gla, Access, Privilege) const override { return true; }
   void read_slow(Gla, Privilege, void*, unsigned) override {}
   void write_slow(Gla, Privilege, const void*, unsigned) override {}
   std::optional<Gpa> probe(Gla) const override { return {}; }
   void invalidate_page(Gla) override {}
-  void flush(bool) override {}
+  void cr3_loaded() override {}
+  void flush() override {}
   void control_registers_changed() override { mode_changes++; }
   int mode_changes = 0;
 

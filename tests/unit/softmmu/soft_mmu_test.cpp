@@ -144,7 +144,7 @@ TEST_F(SoftMmuTest, DirectoryRightsRestrictTableRights) {
   EXPECT_EQ(user(0x1000, Access::kRead), -1);
   EXPECT_EQ(user(0x1000, Access::kWrite), 7);
   set(kDirectory, 0, kTable | kP | kW);
-  mmu->flush(false);
+  mmu->cr3_loaded();
   EXPECT_EQ(user(0x1000, Access::kRead), 5);
 }
 
@@ -197,10 +197,10 @@ TEST_F(SoftMmuTest, GlobalPagesOutliveCr3Loads) {
   set(kTable, 2, 0x6000 | kP | kW);
   ASSERT_EQ(system(0x1000, Access::kRead), -1);
   ASSERT_EQ(system(0x2000, Access::kRead), -1);
-  mmu->flush(false);
+  mmu->cr3_loaded();
   EXPECT_NE(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
   EXPECT_EQ(mmu->fast_read({0x2000}, 1, Privilege::kSupervisor), nullptr);
-  mmu->flush(false);
+  mmu->cr3_loaded();
   EXPECT_NE(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
   cpu.cr4 = 0;
   mmu->control_registers_changed();
@@ -211,7 +211,7 @@ TEST_F(SoftMmuTest, GlobalBitIsIgnoredWithoutPge) {
   enable_paging();
   set(kTable, 1, 0x5000 | kP | kW | kG);
   ASSERT_EQ(system(0x1000, Access::kRead), -1);
-  mmu->flush(false);
+  mmu->cr3_loaded();
   EXPECT_EQ(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
 }
 
@@ -401,13 +401,14 @@ TEST_F(SoftMmuTest, TheBoundFlushesEverythingGlobalPagesToo) {
 
 TEST_F(SoftMmuTest, ManyFillsAndFlushesKeepTheTablesTrue) {
   enable_paging(cr4::kPge);
+  mmu->address_spaces().keep_from(~0u);
   for (unsigned i = 0; i < 1024; ++i)
     set(kTable, i, (0x400000 + i % 64 * 0x1000) | kP | kW | (i % 3 ? 0 : kG));
   for (unsigned round = 0; round < 4; ++round) {
     for (unsigned i = 0; i < 1024; ++i) ASSERT_EQ(system(i * kPageSize, Access::kWrite), -1);
     for (unsigned i = round; i < 1024; i += 7) mmu->invalidate_page({i * kPageSize});
     for (unsigned i = 0; i < 1024; ++i) EXPECT_EQ(readable(i * kPageSize), i % 7 != round) << i;
-    mmu->flush(false);
+    mmu->cr3_loaded();
     uint64_t left = 0;
     for (unsigned i = 0; i < 1024; ++i) {
       const bool kept = i % 3 == 0 && i % 7 != round;
@@ -417,7 +418,7 @@ TEST_F(SoftMmuTest, ManyFillsAndFlushesKeepTheTablesTrue) {
     }
     EXPECT_EQ(counter("tlb/entries"), left);
   }
-  mmu->flush(true);
+  mmu->flush();
   EXPECT_EQ(counter("tlb/entries"), 0u);
 }
 
