@@ -145,8 +145,8 @@ bool AddressSpaces::note_walk(const PageWalk& walk, Gla address) {
     if (watched == page) continue;
     marked = true;
     // Where the walk reads with A20 masked, the page is another one; such guests need no speed.
-    if (memory_.a20() &&
-        watch_.add(step.entry.page(), {static_cast<uint8_t>(number), static_cast<uint8_t>(step.level), index})) {
+    if (memory_.a20() && watch_.add(step.entry.page(), {static_cast<uint8_t>(number),
+                                                        static_cast<uint8_t>(step.level), index})) {
       watched = page;
       continue;
     }
@@ -167,8 +167,9 @@ void AddressSpaces::written(Gpa start, uint64_t size) {
   const uint64_t last = (start.page_offset() + size - 1) >> entry_shift;
   for (const TableWatch::Use& use : uses) {
     const unsigned shift = bits * (use.level - 1u);
-    note_write(use.space, {static_cast<uint32_t>((uint64_t{use.index} << (bits * use.level)) + (first << shift)),
-                           static_cast<uint32_t>((last - first + 1) << shift)});
+    note_write(use.space,
+               {static_cast<uint32_t>((uint64_t{use.index} << (bits * use.level)) + (first << shift)),
+                static_cast<uint32_t>((last - first + 1) << shift)});
   }
 }
 
@@ -179,7 +180,12 @@ void AddressSpaces::note_write(unsigned number, Range range) {
   if (number != tlb_.current()) {
     tlb_.drop_range(number, range.page, range.count);
     if (s.writes_since_load > kMostWritesUnloaded && judged_) forget(number);
-  } else if (!s.all_stale) {
+    return;
+  }
+  // What has been found since the load stays, as it would have without keeping. Of the rest nobody knows if
+  // it has been used since; gone is what most guests expect of it. Who relies on its host address must know.
+  if (tlb_.drop_range(number, range.page, range.count, true) != 0) tlb_.renew_generation();
+  if (!s.all_stale) {
     s.stale.push_back(range);
     if (s.stale.size() <= kMostStale) return;
     s.stale.clear();

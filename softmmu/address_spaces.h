@@ -1,9 +1,8 @@
 // Which address spaces have their translations kept while CR3 holds another value. A load of CR3 drops all
 // that is not global (SDM 3A 4.10.4.1); nobody can tell whether a translation was dropped and found again by
 // a walk or was never dropped, as long as the walk would have found the same. So the paging structures of
-// kept address spaces are watched: what a write may have changed is dropped, in the current address space at
-// the next load of CR3, and in the others at once. Between two loads stale translations stay as they
-// always did.
+// kept address spaces are watched, and what a write may have changed is dropped at once. But a translation
+// that was found since the latest load stays until the next one, INVLPG or a fault, as on the hardware.
 //
 // Keeping pays when more walks are saved than writes to paging structures have to be told. Address spaces
 // that are loaded seldom, or whose tables change much, are not kept.
@@ -59,17 +58,17 @@ class AddressSpaces {
     uint64_t serial = 0;
     std::array<uint64_t, 4> pdpte{};
     bool kept = false;
-    bool all_stale = false;     ///< of the current space: everything goes at the next load
-    std::vector<Range> stale;   ///< of the current space: goes at the next load
-    uint64_t loaded_at = 0;     ///< number of the latest load
+    bool all_stale = false;    ///< of the current space: everything goes at the next load
+    std::vector<Range> stale;  ///< of the current space: goes at the next load
+    uint64_t loaded_at = 0;    ///< number of the latest load
     /// Page numbers plus 1 of the tables that are watched, by level and index as in TableWatch::Use.
     std::array<uint32_t, 4> level2{};
     std::array<uint32_t, 2048> level1{};
 
     // Since it was judged:
     uint32_t loads = 0;
-    uint64_t walks = 0;    ///< while not kept: what the loads have dropped
-    uint64_t writes = 0;   ///< while kept: those that had to be told
+    uint64_t walks = 0;   ///< while not kept: what the loads have dropped
+    uint64_t writes = 0;  ///< while kept: those that had to be told
     uint64_t writes_since_load = 0;
     uint64_t walks_per_load = 0;  ///< as found before it was kept
     unsigned backoff = 0;         ///< it has not paid so often

@@ -74,7 +74,8 @@ class SoftMmu final : public Mmu, private MemoryListener {
   AddressSpaces spaces_;
   bool walking_ = false;  ///< sets A and D bits: no change that anyone could miss
   Controls controls_;
-  uint64_t fills_ = 0, walks_ = 0, faults_ = 0, flushes_ = 0, cr3_loads_ = 0, overflows_ = 0, invalidations_ = 0;
+  uint64_t fills_ = 0, walks_ = 0, faults_ = 0, flushes_ = 0, cr3_loads_ = 0, overflows_ = 0,
+           invalidations_ = 0;
 };
 
 }  // namespace vireo

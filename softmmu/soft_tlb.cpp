@@ -25,6 +25,7 @@ SoftTlb::Space& SoftTlb::space(unsigned number) {
 void SoftTlb::enter(unsigned number, bool write_protect) {
   Space& entered = space(number);
   current_ = number;
+  ++era_;
   if (entered.write_protect != write_protect) publish_all(write_protect);
 }
 
@@ -40,7 +41,15 @@ uint32_t SoftTlb::slot_of(unsigned space, uint64_t page, Privilege privilege) co
 
 SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation& translation,
                              const GuestMemory::Page& backing) {
-  if (const uint32_t old = slot_of(current_, address.value / kPageSize, privilege)) drop(old);
+  const uint64_t page = address.value / kPageSize;
+  if (const uint32_t old = slot_of(current_, page, privilege)) drop(old);
+  if (translation.global && page < TlbTables::kPages) {
+    // It comes before what the others will find.
+    for (const std::unique_ptr<Space>& space : spaces_) {
+      if (!space) continue;
+      if (const uint32_t own = space->slots[static_cast<unsigned>(privilege)][page]) drop(own);
+    }
+  }
   CHECK(!full());
   if (free_slots_.empty()) {
     pool_.emplace_back();
@@ -58,6 +67,7 @@ SoftTlb::Entry& SoftTlb::add(Gla address, Privilege privilege, const Translation
            .code_mark = backing.code_mark,
            .privilege = privilege,
            .space = translation.global ? kGlobal : static_cast<uint8_t>(current_),
+           .era = era_,
            .next_of_frame = head,
            .previous_of_frame = 0,
            .list_position = 0};
@@ -153,8 +163,7 @@ void SoftTlb::publish(const Entry& entry, bool write_protect) {
                         permits(Access::kWrite);
   tables.write_delta[page] = writable ? delta : 0;
   const unsigned readable = delta != 0 ? TlbMirror::kRead : 0;
-  space.mirrors[p].restrict(
-      page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
+  space.mirrors[p].restrict(page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
   const uint64_t frame = entry.translation.page.value / kPageSize + 1;
   const bool executable = delta != 0 && permits(Access::kExecute) && frame <= UINT32_MAX;
   const uint32_t before = tables.exec_frame[page];
@@ -216,17 +225,22 @@ void SoftTlb::drop_page(Gla address) {
   }
 }
 
-void SoftTlb::drop_range(unsigned number, uint64_t first_page, uint64_t count) {
+size_t SoftTlb::drop_range(unsigned number, uint64_t first_page, uint64_t count, bool survivors_only) {
   Space& space = *spaces_[number];
+  size_t dropped = 0;
   for (uint64_t page = first_page; page < first_page + count; ++page) {
     if (space.in_region[page / kRegionPages] == 0) {
       page |= kRegionPages - 1;
       continue;
     }
     for (SparseArray<uint32_t>& slots : space.slots) {
-      if (slots[page] != 0) drop(slots[page]);
+      const uint32_t slot = slots[page];
+      if (slot == 0 || (survivors_only && pool_[slot - 1].era == era_)) continue;
+      drop(slot);
+      ++dropped;
     }
   }
+  return dropped;
 }
 
 void SoftTlb::drop_space(unsigned number) {

@@ -35,6 +35,7 @@ class SoftTlb {
     uint8_t* code_mark;
     Privilege privilege;
     uint8_t space;  ///< that it belongs to; kGlobal: to all
+    uint32_t era;   ///< number of the enter() that it was added after
 
     // Of SoftTlb only: indices of slots plus 1, 0 for none.
     uint32_t next_of_frame, previous_of_frame;
@@ -56,7 +57,8 @@ class SoftTlb {
   /// Mmu::exec_generation(), of the current space.
   const std::array<uint64_t, 2>& exec_generation() const { return spaces_[current_]->exec_generation; }
 
-  /// Null if the page has no translation in the current space. The pointer is good until something is added or dropped.
+  /// Null if the page has no translation in the current space. The pointer is good until something is added
+  /// or dropped.
   Entry* find(Gla address, Privilege privilege) {
     return const_cast<Entry*>(std::as_const(*this).find(address, privilege));
   }
@@ -86,8 +88,9 @@ class SoftTlb {
   /// Drops the translations of the page, and those of the whole large page that holds it: the current space's
   /// and the global ones.
   void drop_page(Gla address);
-  /// Drops the translations of `count` pages that are not global and below 4 GiB.
-  void drop_range(unsigned space, uint64_t first_page, uint64_t count);
+  /// Drops the translations of `count` pages that are not global and below 4 GiB; if `survivors_only`, those
+  /// that were there before the latest enter(). Returns how many there were.
+  size_t drop_range(unsigned space, uint64_t first_page, uint64_t count, bool survivors_only = false);
   /// Drops all that are not global. Costs what it drops.
   void drop_space(unsigned space);
   void flush();
@@ -106,9 +109,9 @@ class SoftTlb {
     std::array<TlbMirror, 2> mirrors;
     std::array<uint64_t, 2> exec_generation{};
     Slots slots{SparseArray<uint32_t>{TlbTables::kPages}, SparseArray<uint32_t>{TlbTables::kPages}};
-    std::vector<uint32_t> list;                   ///< slots of its translations
-    std::array<uint32_t, kRegions> in_region{};   ///< how many of them
-    bool write_protect = false;                   ///< that its tables are for
+    std::vector<uint32_t> list;                  ///< slots of its translations
+    std::array<uint32_t, kRegions> in_region{};  ///< how many of them
+    bool write_protect = false;                  ///< that its tables are for
   };
 
   static size_t frame_bucket(Gpa page) { return page.value / kPageSize % kFrameBuckets; }
@@ -137,6 +140,7 @@ class SoftTlb {
 
   std::array<std::unique_ptr<Space>, Mmu::kSpaces> spaces_;  ///< null: not used yet
   unsigned current_ = 0;
+  uint32_t era_ = 0;
   Slots global_slots_{SparseArray<uint32_t>{TlbTables::kPages}, SparseArray<uint32_t>{TlbTables::kPages}};
   std::vector<uint32_t> global_list_;
   std::unordered_map<uint64_t, uint32_t> high_slots_;  ///< the pages from 4 GiB up, of whatever space

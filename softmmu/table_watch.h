@@ -35,8 +35,8 @@ class TableWatch {
 
  private:
   GuestMemory& memory_;
-  std::unordered_map<uint64_t, std::vector<Use>> uses_;                 ///< by page address
-  std::array<std::vector<uint64_t>, Mmu::kSpaces> pages_of_;            ///< with repetitions
+  std::unordered_map<uint64_t, std::vector<Use>> uses_;       ///< by page address
+  std::array<std::vector<uint64_t>, Mmu::kSpaces> pages_of_;  ///< with repetitions
 };
 
 }  // namespace vireo

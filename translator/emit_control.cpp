@@ -251,8 +251,8 @@ void Emitter::emit_lookup_jump() {
     a.lea(linear, x86::ptr(x86::r10, static_cast<int32_t>(mode_.code_base)));
   }
   emit_page_number(x86::r11d, linear);
-  a.mov(x86::r11d, x86::dword_ptr(host::kTlb, x86::r11, 2,
-                                  static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
+  a.mov(x86::r11d,
+        x86::dword_ptr(host::kTlb, x86::r11, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
   a.movzx(x86::r12d, x86::r10w);
   a.add(x86::r11d, VIREO_FRAME(mode_tag));
   const auto entry = [&](size_t offset, uint32_t bytes) {

@@ -233,8 +233,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const Mode before = mode.mode;
   if (mode_changed()) refresh_mode();
   // Blocks may have died, this one too, or what they are linked by has changed.
-  const bool same_code =
-      mode.mode == before && context.mmu.exec_generation(interp.privilege()) == executable;
+  const bool same_code = mode.mode == before && context.mmu.exec_generation(interp.privilege()) == executable;
   if (result == Interp::PlainResult::kNext && same_code && !code_changed()) {
     load_flags();
     return kGoOn;
@@ -334,8 +333,7 @@ uint32_t Translator::Impl::number_of_mode() {
 Block* Translator::Impl::find_in_jump_cache() {
   const auto rip = static_cast<uint32_t>(cpu.rip);
   const unsigned slot = JumpCache::slot(rip);
-  const uint32_t exec_frame =
-      context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
+  const uint32_t exec_frame = context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
   return cpu.rip == rip && frame->jumps.tag[slot] == jump_tag(rip, exec_frame) ? jump_blocks[slot] : nullptr;
 }
 

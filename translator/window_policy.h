@@ -43,7 +43,7 @@ class WindowPolicy {
 
  private:
   struct State {
-    uint64_t serial = 0;  ///< Mmu::space_serial()
+    uint64_t serial = 0;             ///< Mmu::space_serial()
     std::unique_ptr<Window> window;  ///< made when it is first needed
     bool on = false;
     // Since it was judged last:
