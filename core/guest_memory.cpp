@@ -279,7 +279,7 @@ void GuestMemory::code_written(Gpa address, uint64_t size, MemoryListener::Write
   const uint8_t mark = *page(address).code_mark;
   for (MemoryListener* listener : listeners_) {
     if ((mark & kTablesMark) != 0) listener->on_tables_written(start, size);
-    if (holds_code(mark)) listener->on_code_written(start, size, writer);
+    if ((mark & ~kTablesMark) != 0) listener->on_code_written(start, size, writer);
   }
 }
 
