@@ -34,8 +34,8 @@ class MemoryListener {
   /// The layout changed (PAM, PCI BAR, A20) or RAM was rewritten past the marks (contents_replaced()): cached
   /// host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
-  /// The RAM page (A20 applied) has just been marked, for code or tables: whoever caches write permission must now come the slow
-  /// way.
+  /// The RAM page (A20 applied) has just been marked, for code or tables: whoever caches write permission
+  /// must now come the slow way.
   virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
   /// Everything made of the code in this RAM page (A20 applied) has to go, and the mark with it.
   virtual void on_forget_code(Gpa page) { static_cast<void>(page); }
@@ -124,7 +124,9 @@ class GuestMemory {
   void clear_code_mark(Gpa page, uint8_t owner = 1);
   bool has_code_mark(Gpa page) const;
   /// Of the page of a host address from Page::read.
-  bool has_code_mark(const uint8_t* host) const { return is_ram(host) && holds_code(*code_mark_of_ram(host)); }
+  bool has_code_mark(const uint8_t* host) const {
+    return is_ram(host) && holds_code(*code_mark_of_ram(host));
+  }
   /// Whether a page with this code mark must not be written without code_written().
   static bool must_tell(uint8_t code_mark) { return (code_mark & ~kMixedMark) != 0; }
   /// A writer that found Page::code_mark set calls this right after its write.
