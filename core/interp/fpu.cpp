@@ -130,13 +130,14 @@ void fwait(Interp& interp, const Insn&) {
   interp.check_pending_x87_error();
 }
 
-/// As image_offset(), but alignment comes between the segment's checks and the pages'.
+/// As image_offset(), but alignment comes between the segment's limit and its type, which come with the
+/// pages.
 uint64_t fx_offset(Interp& interp, const Insn& insn, bool write) {
   const CpuState& cpu = interp.cpu;
   if (cpu.cr0 & cr0::kEm) throw_ud();
   if (cpu.cr0 & cr0::kTs) throw_nm();
   const uint64_t offset = interp.effective_address(insn);
-  interp.check_segment(insn.segment, offset, 4, false);  // whether it may be written comes with the pages
+  interp.check_limit(insn.segment, offset, 4);
   const uint64_t linear = cpu.segment(insn.segment).base + offset;
   if (linear % 4 != 0 && alignment_checks(cpu)) throw_ac();
   if (linear % 16 != 0) throw_gp();

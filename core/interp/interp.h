@@ -139,8 +139,9 @@ class Interp final : public ExecutionEngine {
   /// Any size up to 512 bytes, with all checks before the first byte moves.
   void read_bytes(SegReg segment, uint64_t offset, void* out, unsigned size);
   void write_bytes(SegReg segment, uint64_t offset, const void* bytes, unsigned size);
-  /// The checks of segmentation alone: type and limit.
+  /// The checks of segmentation alone: type and limit, or that it is loaded and the limit.
   void check_segment(SegReg segment, uint64_t offset, unsigned size, bool write) const;
+  void check_limit(SegReg segment, uint64_t offset, unsigned size) const;
   /// All checks of a write of `size` bytes without writing.
   void probe_write(SegReg segment, uint64_t offset, unsigned size);
   /// Host address of [offset, offset + size) when all of it lies in one page of plain memory that may be read

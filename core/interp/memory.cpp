@@ -41,9 +41,13 @@ unsigned bytes_in_page(Gla address, unsigned size) {
 // SDM 3A 5.3 (limits) and 5.4, 5.5 (types).
 void Interp::check_segment(SegReg which, uint64_t offset, unsigned size, bool write) const {
   const Segment& s = cpu.segment(which);
-  if (!cpu.real_or_v86()) {
-    if (!s.usable() || !(write ? s.is_writable_data() : s.is_readable())) throw_segment_violation(which);
-  }
+  if (!cpu.real_or_v86() && !(write ? s.is_writable_data() : s.is_readable())) throw_segment_violation(which);
+  check_limit(which, offset, size);
+}
+
+void Interp::check_limit(SegReg which, uint64_t offset, unsigned size) const {
+  const Segment& s = cpu.segment(which);
+  if (!cpu.real_or_v86() && !s.usable()) throw_segment_violation(which);
   const uint64_t last = offset + size - 1;
   if (s.is_expand_down()) {
     const uint64_t top = s.big() ? 0xffffffff : 0xffff;

@@ -227,6 +227,22 @@ TEST_F(FaultTest, AlignmentCheckInRing3Only) {
   EXPECT_EQ(stack(1), kCode + 5);
 }
 
+TEST_F(FaultTest, FxsaveAndFxrstorLookAtAlignmentBeforeTheSegmentsType) {
+  constexpr uint8_t kSave = 0x05, kRestore = 0x0d;
+  cpu.cr0 |= cr0::kAm;
+  cpu.cr4 |= cr4::kOsfxsr;
+  for (uint8_t modrm : {kSave, kRestore}) {
+    for (uint8_t address : {0x00, 0x01, 0x04}) {
+      enter_ring3();
+      cpu.halted = false;
+      cpu.rflags |= rflags::kAc;
+      cpu.segment(SegReg::kDs).access = 0xc0f9;  // execute-only code
+      run_code({0x0f, 0xae, modrm, address, 0x02, 0x00, 0x00});
+      expect_fault(address == 0x01 ? 17 : 13, 0);
+    }
+  }
+}
+
 TEST_F(FaultTest, CodeSegmentLimitOnJumps) {
   cpu.segment(SegReg::kCs).limit = 0x1ffff;
   run_code({0xe9, 0x00, 0x00, 0x01, 0x00});  // to 0x20005
