@@ -115,6 +115,10 @@ int summarise(const Options& options, const Runner& runner, const std::vector<En
       status = 1;
     }
   }
+  if (NativeCpu::fs_bases_lost() != 0)
+    fmt::print("FS bases lost, and given back: {}\n", NativeCpu::fs_bases_lost());
+  if (runner.not_repeatable() != 0)
+    fmt::print("on the host CPU not twice the same: {}\n", runner.not_repeatable());
   fmt::print("{} rows, {} cases, seed {}: {} explained differences, {} unexplained in {} rows\n", rows.size(),
              cases, options.seed, runner.explained(), failures, failed_rows);
   return failures ? 1 : status;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -25,6 +26,8 @@ extern "C" {
 // Shared with the entry stub. Selectors are in SegReg's order; CS and SS go through the signal frame.
 [[gnu::visibility("hidden")]] uint16_t vireo_diff_selectors[6];
 [[gnu::visibility("hidden")]] uint64_t vireo_diff_fs_base;
+[[gnu::visibility("hidden")]] uint8_t vireo_diff_has_fsgsbase;
+[[gnu::visibility("hidden")]] uint64_t vireo_diff_found_fs_base;  ///< when the handler was entered
 [[gnu::visibility(
     "hidden")]] uint64_t vireo_diff_kept_flags;  ///< NT and ID, which sigreturn does not restore
 /// Where the handler leads: 0 to the case's code, 1 to the harness, 2 to code whose segments nobody has
@@ -35,7 +38,8 @@ extern "C" {
 }
 
 // The stub: clear AC and NT; note the selectors; give the thread its FS base (TLS) back; handle; load the
-// selectors that go with the context that sigreturn will load.
+// selectors that go with the context that sigreturn will load. Where the CPU has FSGSBASE the FS base needs
+// no system call, and the stub can tell whether it was lost where nobody had loaded FS.
 asm(R"(
     .text
     .hidden vireo_diff_signal
@@ -54,11 +58,20 @@ vireo_diff_signal:
     movw %ds, vireo_diff_selectors+6(%rip)
     movw %fs, vireo_diff_selectors+8(%rip)
     movw %gs, vireo_diff_selectors+10(%rip)
+    movq vireo_diff_fs_base(%rip), %rsi
+    cmpb $0, vireo_diff_has_fsgsbase(%rip)
+    je 1f
+    rdfsbase %rax
+    movq %rax, vireo_diff_found_fs_base(%rip)
+    xorl %eax, %eax
+    movw %ax, %fs
+    wrfsbase %rsi
+    jmp 2f
+1:  movq %rsi, vireo_diff_found_fs_base(%rip)
     movl $158, %eax                          # arch_prctl(ARCH_SET_FS, base)
     movl $0x1002, %edi
-    movq vireo_diff_fs_base(%rip), %rsi
     syscall
-    movl %ebx, %edi
+2:  movl %ebx, %edi
     movq %rbp, %rsi
     movq %r12, %rdx
     call vireo_diff_handle
@@ -100,6 +113,7 @@ uint32_t instruction_eip = 0;
 Outcome* outcome = nullptr;
 bool whole_program = false;
 struct sigaction handlers_before[NSIG];
+uint64_t fs_bases_lost = 0;
 uint64_t run_serial = 0;
 uint64_t alarmed_serial = 0;
 
@@ -275,6 +289,8 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   if (sigaltstack(&alternate, nullptr) != 0) return cannot("sigaltstack");
   if (syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &vireo_diff_fs_base) != 0)
     return cannot("arch_prctl");
+  constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
+  vireo_diff_has_fsgsbase = (getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) != 0;
   for (int signal : kSignals) {
     struct sigaction action {};
     action.sa_sigaction = vireo_diff_signal;
@@ -338,6 +354,10 @@ Outcome NativeCpu::run(const CpuImage& before, unsigned length) {
   return enter_and_leave(before);
 }
 
+uint64_t NativeCpu::fs_bases_lost() {
+  return diff::fs_bases_lost;
+}
+
 Outcome NativeCpu::run_program(const CpuImage& before) {
   whole_program = true;
   return enter_and_leave(before);
@@ -349,6 +369,8 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   using namespace vireo::diff;
   // By default back to where we came from.
   const bool from_harness = phase != Phase::kRunning;
+  const bool lost_fs_base = from_harness && vireo_diff_found_fs_base != vireo_diff_fs_base;
+  fs_bases_lost += lost_fs_base;
   vireo_diff_to = from_harness;
   vireo_diff_kept_flags = static_cast<uint64_t>(context->uc_mcontext.gregs[REG_EFL]) & kKeptFlags;
   if (signal == SIGALRM) {
@@ -367,6 +389,7 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
     enter(context);
   } else {
     vireo_diff_to = 2;
-    pass_on(signal, info, context);
+    // An access to TLS can be tried again now.
+    if (!lost_fs_base || signal != SIGSEGV) pass_on(signal, info, context);
   }
 }

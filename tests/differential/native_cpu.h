@@ -44,6 +44,9 @@ class NativeCpu {
   /// exception as its handler finds it, or kHung. The caller vouches that the code makes no system call.
   Outcome run_program(const CpuImage& before);
 
+  /// How often the harness itself was without its FS base, where nothing it does explains that.
+  static uint64_t fs_bases_lost();
+
  private:
   NativeCpu() = default;
   uint8_t* memory_ = nullptr;

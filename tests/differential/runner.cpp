@@ -33,6 +33,19 @@ void Runner::prepare(const Case& c) {
   put_code(c.code_linear, c.code.bytes);
 }
 
+Outcome Runner::run_natively_again(const Case& c) {
+  restore_data_pages(native_.memory(), pristine_);
+  for (const Patch& patch : c.patches) patch_data(native_.memory(), patch.linear, patch.bytes);
+  return native_.run(c.before, static_cast<unsigned>(c.code.bytes.size()));
+}
+
+std::vector<Difference> Runner::unexplained(const isa::InsnRow& row, const Outcome& native,
+                                            const Outcome& engine) {
+  auto differences = compare(native, engine, native_.memory(), engine_.memory());
+  known_.explain(row, native, engine, differences);
+  return differences;
+}
+
 void Runner::restore(const Case& c) {
   restore_data_pages(native_.memory(), pristine_);
   restore_data_pages(engine_.memory(), pristine_);
@@ -57,7 +70,7 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
                        number);
   });
   prepare(*c);
-  const Outcome native = native_.run(c->before, static_cast<unsigned>(c->code.bytes.size()));
+  Outcome native = native_.run(c->before, static_cast<unsigned>(c->code.bytes.size()));
   const Outcome engine = engine_.run(c->before);
   // What stops the host is the filling behind the instruction: it would execute its own bytes, too, if it
   // went there, maybe in another segment.
@@ -72,10 +85,12 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
   if (native.kind == Outcome::Kind::kCompleted) completed_++;
   if (native.kind == Outcome::Kind::kException) exceptions_[native.vector]++;
   if (!same(native, engine, native_.memory(), engine_.memory())) {
-    auto differences = compare(native, engine, native_.memory(), engine_.memory());
-    known_.explain(row, native, engine, differences);
+    auto differences = unexplained(row, native, engine);
     if (differences.empty()) {
       explained_++;
+    } else if (native = run_natively_again(*c), differences = unexplained(row, native, engine);
+               differences.empty()) {
+      not_repeatable_++;  // so it cannot have been the instruction
     } else {
       for (const Difference& d : differences) result.keys[d.key]++;
       if (result.failures++ < most_reports) report(row, number, *c, native, engine, differences);

@@ -36,9 +36,13 @@ class Runner {
   uint64_t completed() const { return completed_; }
   const std::array<uint64_t, 256>& exceptions() const { return exceptions_; }
   uint64_t explained() const { return explained_; }
+  /// Cases that the host CPU ended as the engine did when it ran them once more.
+  uint64_t not_repeatable() const { return not_repeatable_; }
 
  private:
   void prepare(const Case& c);
+  Outcome run_natively_again(const Case& c);
+  std::vector<Difference> unexplained(const isa::InsnRow& row, const Outcome& native, const Outcome& engine);
   void restore(const Case& c);
   void put_code(uint32_t linear, std::span<const uint8_t> bytes);
   void report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
@@ -52,6 +56,7 @@ class Runner {
   std::vector<uint8_t> pristine_;
   uint64_t completed_ = 0;
   uint64_t explained_ = 0;
+  uint64_t not_repeatable_ = 0;
   std::array<uint64_t, 256> exceptions_{};
 };
 
