@@ -29,6 +29,7 @@ std::vector<NamedCode> named_trampolines(const Trampolines& t) {
       {"exit_indirect", t.exit_indirect},
       {"fill_read", t.fill_read},
       {"fill_write", t.fill_write},
+      {"read_across", t.read_across},
       {"load_segment", t.load_segment},
       {"verify_segment", t.verify_segment},
       {"load_fpu", t.load_fpu},

@@ -181,12 +181,7 @@ bool Emitter::emit_ret(const ScannedInsn& x) {
   const unsigned extra = x.insn.opcode == 0xc2 ? static_cast<unsigned>(x.insn.imm & 0xffff) : 0;
   const Mem place = probe_pop(bytes);
   save_flags();  // a group's access has not done it
-  note_access(place, false);
-  if (bytes == 4) {
-    a.mov(x86::r10d, place);
-  } else {
-    a.movzx(x86::r10d, place);
-  }
+  load_from(x86::r10d, place, bytes);
   check_code_limit(x86::r10d);
   commit_pop(bytes, extra);
   if (environment_.options.pair_calls) {
@@ -212,13 +207,7 @@ bool Emitter::emit_jmp_indirect(const ScannedInsn& x) {
 bool Emitter::load_branch_target(const ScannedInsn& x, const Gp& out) {
   const unsigned bytes = x.insn.operand_size;
   if (x.insn.is_memory()) {
-    const Mem place = emit_operand(x.insn, bytes, false);
-    note_access(place, false);
-    if (bytes == 4) {
-      a.mov(out.r32(), place);
-    } else {
-      a.movzx(out.r32(), place);
-    }
+    load_from(out, emit_operand(x.insn, bytes, false), bytes);
   } else if (bytes == 4) {
     a.mov(out.r32(), host::guest32(x.insn.rm()));
   } else {

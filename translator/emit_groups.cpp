@@ -48,10 +48,14 @@ void Emitter::emit_group_probe(unsigned number) {
     a.ja(fail);
   }
   if (!group.in_register) {
-    a.mov(frame_field(offsetof(Frame, groups) + group.slot * sizeof(uint64_t)), pointer);
+    a.mov(group_slot(group), pointer);
     delta_group_ = static_cast<uint8_t>(number);
   }
   group_probed_[number] = true;
+}
+
+Emitter::Mem Emitter::group_slot(const PageGroup& group) {
+  return frame_field(offsetof(Frame, groups) + group.slot * sizeof(uint64_t));
 }
 
 Emitter::Mem Emitter::grouped(const GroupedAccess& access, unsigned bytes) {
@@ -59,18 +63,10 @@ Emitter::Mem Emitter::grouped(const GroupedAccess& access, unsigned bytes) {
   const auto offset = static_cast<int32_t>(access.offset);
   if (group.in_register) return x86::Mem(host::kValue, offset, bytes);
   if (delta_group_ != access.group) {
-    a.mov(host::kDelta, frame_field(offsetof(Frame, groups) + group.slot * sizeof(uint64_t)));
+    a.mov(host::kDelta, group_slot(group));
     delta_group_ = access.group;
   }
   return x86::Mem(host::kDelta, offset, bytes);
-}
-
-bool Emitter::value_in_use() const {
-  for (unsigned i = 0; i < groups_.groups.size(); ++i) {
-    const PageGroup& group = groups_.groups[i];
-    if (group.in_register && group_probed_[i] && insn_ <= group.last) return true;
-  }
-  return false;
 }
 
 void Emitter::forget_groups() {

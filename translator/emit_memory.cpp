@@ -151,6 +151,15 @@ x86::Mem Emitter::emit_linear(const Gp& linear, unsigned bytes, bool write) {
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
 }
 
+void Emitter::load_from(const Gp& out, const Mem& place, unsigned bytes) {
+  note_access(place, false);
+  if (bytes == 4) {
+    a.mov(out.r32(), place);
+  } else {
+    a.movzx(out.r32(), place);
+  }
+}
+
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
   if (windowed()) {
     if (insn.address_size != 4 || !flat(insn.segment)) {
@@ -163,6 +172,12 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
                        bytes);
     }
     if (has_base) return in_window(x86::ptr(host::guest32(insn.base), disp), bytes);
+    if (has_index) {
+      Mem scaled;
+      scaled.setIndex(host::guest32(insn.index), insn.scale);
+      scaled.setOffset(disp);
+      return in_window(scaled, bytes);
+    }
     emit_offset_to(insn, x86::r10d);
     return in_window(x86::ptr(x86::r10d), bytes);
   }

@@ -86,14 +86,9 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         push_value(host::guest32(insn.rm()), bytes);
       } else if (use.memory) {
         const Mem place = emit_operand(insn, bytes, false);
-        note_access(place, false);
         // The push of a group needs no address, and r12 may be the group's.
         const Gp value = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
-        if (bytes == 4) {
-          a.mov(value, place);
-        } else {
-          a.movzx(value, place);
-        }
+        load_from(value, place, bytes);
         push_value(value, bytes);
       } else {
         push_immediate(static_cast<uint32_t>(insn.imm), bytes);

@@ -14,10 +14,6 @@ namespace {
 
 constexpr unsigned kEcx = 1, kEsi = 6, kEdi = 7;
 
-x86::Mem probed(const x86::Gp& linear, unsigned bytes) {
-  return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
-}
-
 x86::Gp sized(const x86::Gp& r, unsigned bytes) {
   return bytes == 4 ? x86::Gp(r.r32()) : bytes == 2 ? x86::Gp(r.r16()) : x86::Gp(r.r8());
 }
@@ -53,43 +49,39 @@ bool Emitter::emit_single_string(const ScannedInsn& x) {
   const auto step = static_cast<int32_t>(bytes);
   const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
   const auto advance = [&](const Gp& r) { a.lea(r, x86::ptr(r.r64(), step)); };
-  const auto load = [&](SegReg segment, const Gp& offset) {
-    const Gp linear = emit_segment(segment, offset, bytes, false);
-    emit_probe(linear, bytes, false);
-    return probed(linear, bytes);
+  const auto place = [&](SegReg segment, const Gp& offset, bool write) {
+    const Mem m = emit_linear(emit_segment(segment, offset, bytes, write), bytes, write);
+    note_access(m, write);
+    return m;
   };
+  const auto source = [&] { return place(insn.segment, esi, false); };
+  const auto destination = [&](bool write) { return place(SegReg::kEs, edi, write); };
   const Gp accumulator = sized(x86::r8, bytes), value = sized(x86::r12, bytes);
   emit_upward_check();
   switch (x.row->mnemonic) {
     case Mnemonic::LODS:
-      a.mov(accumulator, load(insn.segment, esi));
+      a.mov(accumulator, source());
       advance(esi);
       return true;
-    case Mnemonic::STOS: {
-      const Gp linear = emit_segment(SegReg::kEs, edi, bytes, true);
-      emit_probe(linear, bytes, true);
-      a.mov(probed(linear, bytes), accumulator);
+    case Mnemonic::STOS:
+      a.mov(destination(true), accumulator);
       advance(edi);
       return true;
-    }
-    case Mnemonic::MOVS: {
-      a.mov(value, load(insn.segment, esi));
-      const Gp linear = emit_segment(SegReg::kEs, edi, bytes, true);
-      emit_probe(linear, bytes, true);
-      a.mov(probed(linear, bytes), value);
+    case Mnemonic::MOVS:
+      a.mov(value, source());
+      a.mov(destination(true), value);
       advance(esi);
       advance(edi);
       return true;
-    }
     case Mnemonic::SCAS:
-      a.cmp(accumulator, load(SegReg::kEs, edi));
+      a.cmp(accumulator, destination(false));
       flags_ = FlagState::kEflags;
       advance(edi);
       return true;
     case Mnemonic::CMPS:
       // In the order in which Intel's CPUs fault.
-      a.mov(value, load(SegReg::kEs, edi));
-      a.mov(sized(x86::r11, bytes), load(insn.segment, esi));
+      a.mov(value, destination(false));
+      a.mov(sized(x86::r11, bytes), source());
       a.cmp(sized(x86::r11, bytes), value);
       flags_ = FlagState::kEflags;
       advance(esi);
@@ -113,8 +105,10 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   const isa::Insn& insn = x.insn;
   const Mnemonic mnemonic = x.row->mnemonic;
   const bool copies = mnemonic == Mnemonic::MOVS;
-  if (!flat(SegReg::kEs) || (copies && !flat(insn.segment))) return false;
+  if (!flat(SegReg::kEs)) return false;
   if (mnemonic == Mnemonic::SCAS) return emit_repeated_scas(x);
+  if (!flat(insn.segment) && mnemonic != Mnemonic::STOS) return false;
+  if (mnemonic == Mnemonic::CMPS) return emit_repeated_cmps(x);
   if (!copies && mnemonic != Mnemonic::STOS) return false;
   const unsigned bytes = element_bytes(insn);
   const Gp ecx = host::guest32(kEcx), esi = host::guest32(kEsi), edi = host::guest32(kEdi);
@@ -155,6 +149,36 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   }
   a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
   a.bind(done);
+  return true;
+}
+
+bool Emitter::emit_repeated_cmps(const ScannedInsn& x) {
+  const unsigned bytes = element_bytes(x.insn);
+  const Gp ecx = host::guest32(kEcx), esi = host::guest32(kEsi), edi = host::guest32(kEdi);
+  const Label none = a.newLabel();
+  emit_upward_check();
+  a.test(ecx, ecx);
+  a.jz(none);
+  a.mov(x86::r12d, ecx);
+  a.shl(x86::r12, log2_bytes(bytes));
+  emit_one_page_check(edi);
+  emit_one_page_check(esi);
+  emit_probe(edi, 1, false);
+  a.mov(x86::r12, host::kDelta);
+  emit_probe(esi, 1, false);
+  a.add(x86::rdi, x86::r12);
+  a.add(x86::rsi, host::kDelta);
+  if (bytes == 2) a.db(0x66);
+  a.db(x.insn.prefixes & isa::prefix::kRepne ? 0xf2 : 0xf3);
+  a.db(static_cast<uint8_t>(0xa6 | (bytes == 1 ? 0 : 1)));
+  a.lahf();
+  a.seto(x86::al);
+  a.sub(x86::rdi, x86::r12);
+  a.sub(x86::rsi, host::kDelta);
+  a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
+  a.mov(x86::esi, x86::esi);
+  a.bind(none);
+  flags_ = FlagState::kSaved;
   return true;
 }
 

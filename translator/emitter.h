@@ -159,6 +159,7 @@ class Emitter {
   bool emit_single_string(const ScannedInsn& x);
   bool emit_repeated_string(const ScannedInsn& x);
   bool emit_repeated_scas(const ScannedInsn& x);
+  bool emit_repeated_cmps(const ScannedInsn& x);
   void emit_upward_check();
   void emit_one_page_check(const Gp& pointer);
 
@@ -180,6 +181,8 @@ class Emitter {
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
   /// The last two for an address that is known to be in a register.
   Mem emit_linear(const Gp& linear, unsigned bytes, bool write);
+  /// Reads 2 or 4 bytes there, zero-extended.
+  void load_from(const Gp& out, const Mem& place, unsigned bytes);
   /// The current instruction's accesses go through the window.
   bool windowed() const { return mode_.mode.has(Mode::kWindow) && (block_->always_probe >> insn_ & 1) == 0; }
   /// To be called right before an instruction that accesses such an operand, with no side effect of the
@@ -196,8 +199,7 @@ class Emitter {
     return access.group != GroupedAccess::kNone && group_probed_[access.group];
   }
   Mem grouped(const GroupedAccess& access, unsigned bytes);
-  /// kValue is a group's until the end of the current instruction.
-  bool value_in_use() const;
+  static Mem group_slot(const PageGroup& group);
   /// From here on nothing is known of host addresses.
   void forget_groups();
   /// kDelta is overwritten.

@@ -103,18 +103,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   const Helpers helpers{
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kRead); },
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
-      [](Frame* f, uint64_t what) {
-        Impl& t = *static_cast<Impl*>(f->translator);
-        const bool done = t.load_segment(what);
-        t.settle_windows();
-        return done;
-      },
-      [](Frame* f, uint64_t what) {
-        Impl& t = *static_cast<Impl*>(f->translator);
-        const bool done = t.verify_segment(what);
-        t.settle_windows();
-        return done;
-      },
+      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
+      [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->verify_segment(what); },
       [](Frame* f, uint64_t units) {
         return static_cast<Impl*>(f->translator)->load_fpu(static_cast<uint8_t>(units));
       },
@@ -256,6 +246,7 @@ bool Translator::Impl::verify_segment(uint64_t what) {
   } catch (const interp::Fault&) {
     return false;
   }
+  settle_windows();
   return !code_changed();
 }
 
@@ -267,7 +258,10 @@ bool Translator::Impl::load_segment(uint64_t what) {
   } catch (const interp::Fault&) {
     return false;
   }
-  if (interp.mode_epoch() == seen_epoch && !code_changed()) return true;
+  if (interp.mode_epoch() == seen_epoch && !code_changed()) {
+    settle_windows();
+    return true;
+  }
   // The interpreter does it again, maybe with a memory operand in this very segment.
   cpu.segment(which) = before;
   interp.update_segment(which);
