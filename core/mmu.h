@@ -105,6 +105,9 @@ class Mmu {
   // of the current one.
   static constexpr unsigned kSpaces = 16;
   virtual unsigned space() const = 0;
+  /// Translations outlive loads of CR3 in an address space that has been loaded so often; 0: never. Without
+  /// this call the MMU decides.
+  virtual void keep_spaces_after(uint32_t loads) = 0;
   /// Of the address space that has the current space: no two ever have the same.
   virtual uint64_t space_serial() const = 0;
   virtual TlbTables& space_tables(unsigned space, Privilege privilege) = 0;

@@ -75,14 +75,21 @@ void add_run_options(CLI::App& app, RunOptions& o) {
                  fmt::format("What executes guest code: auto, {}", engine_names()))
       ->type_name("E")
       ->group(machine);
-  app.add_option("--translator", o.machine.translator,
-                 "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
-                 "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
-                 "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, no-self-check, "
-                 "no-inline-memory, no-fpu, no-strings, no-system, no-windows, all-off; chain and so on turn "
-                 "one back on; window-after=N: instructions after which is judged whether guest memory is "
-                 "reached through a window of host memory (0: always)")
+  app.add_option(
+         "--translator", o.machine.translator,
+         "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
+         "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
+         "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, no-self-check, "
+         "no-inline-memory, no-fpu, no-strings, no-system, no-windows, all-off; chain and so on turn "
+         "one back on; window-after=N: instructions after which is judged whether guest memory is "
+         "reached through a window of host memory (0: always); keep-spaces=N: loads of CR3 after which "
+         "an address space's translations outlive the next (0: never)")
       ->type_name("WORDS")
+      ->group(machine);
+  app.add_flag_callback(
+         "--no-windows",
+         [&o] { o.machine.translator += o.machine.translator.empty() ? "no-windows" : ",no-windows"; },
+         "Reach guest memory without windows: the same as --translator no-windows")
       ->group(machine);
   app.add_option("--clock", o.clock,
                  "realtime: guest time follows the host; virtual: guest time is the count of "

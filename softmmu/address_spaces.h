@@ -42,9 +42,9 @@ class AddressSpaces {
   /// Never changes while CR3 has the same value and nothing is flushed; a new one for each use of a space.
   uint64_t serial() const { return spaces_[tlb_.current()].serial; }
 
-  /// For tests: an address space is kept from this load on, and for ever.
-  void keep_from(uint32_t loads) {
-    loads_before_keeping_ = loads;
+  /// An address space is kept from this load on, and for ever; 0: never.
+  void keep_after(uint32_t loads) {
+    loads_before_keeping_ = loads != 0 ? loads : ~0u;
     judged_ = false;
   }
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;

@@ -40,8 +40,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
   TlbMirror& space_mirror(unsigned space, Privilege privilege) override {
     return tlb_.mirror(space, privilege);
   }
-  /// For tests.
-  AddressSpaces& address_spaces() { return spaces_; }
+  void keep_spaces_after(uint32_t loads) override { spaces_.keep_after(loads); }
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 
  private:

@@ -41,6 +41,8 @@ constexpr Number kNumbers[] = {
      [](Options& o, uint64_t value) { o.code_cache_bytes = value & ~uint64_t{4095}; }},
     {"window-after", 0, uint64_t{1} << 40, "0 to 1024G",
      [](Options& o, uint64_t value) { o.window_after = value; }},
+    {"keep-spaces", 0, 1'000'000, "0 to 1000000",
+     [](Options& o, uint64_t value) { o.keep_spaces_after = static_cast<uint32_t>(value); }},
     {"block", 1, 64, "1 to 64",
      [](Options& o, uint64_t value) { o.max_block_insns = static_cast<unsigned>(value); }},
 };
@@ -69,6 +71,7 @@ std::string known_words() {
 Result<void> apply(std::string_view word, Options& options) {
   if (word == "all-off") {
     for (const Switch& s : kSwitches) options.*s.member = false;
+    options.keep_spaces_after = 0;
     return {};
   }
   const size_t equals = word.find('=');

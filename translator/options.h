@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "core/result.h"
@@ -29,6 +30,8 @@ struct Options {
   bool windows = true;        ///< busy address spaces are reached through windows of host memory
   /// Instructions of a privilege after which is judged whether it gets a window; 0: both have one, always.
   uint64_t window_after = uint64_t{4} << 20;
+  /// Mmu::keep_spaces_after(); none: as the MMU decides.
+  std::optional<uint32_t> keep_spaces_after = {};
   bool perf_map = false;  ///< /tmp/perf-PID.map names translated code for perf
 };
 

@@ -88,6 +88,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
                   interp::mxcsr_mask(interp)},
       mode{},
       first_retired(c.cpu.retired) {
+  if (options.keep_spaces_after) context.mmu.keep_spaces_after(*options.keep_spaces_after);
   frame->cpu = &cpu;
   frame->translator = this;
   interp.mirror_segment_views(&frame->views);

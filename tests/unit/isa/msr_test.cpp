@@ -10,6 +10,7 @@ namespace {
 class FakeMmu final : public Mmu {
  public:
   unsigned space() const override { return 0; }
+  void keep_spaces_after(uint32_t) override {}
   uint64_t space_serial() const override { return 0; }
   TlbTables& space_tables(unsigned, Privilege privilege) override { return tables(privilege); }
   TlbMirror& space_mirror(unsigned, Privilege) override { return mirror_; }

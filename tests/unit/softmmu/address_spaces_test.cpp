@@ -20,11 +20,11 @@ constexpr uint64_t kP = 1, kW = 2, kU = 4, kA = 0x20, kD = 0x40, kPs = 0x80, kG 
 /// A machine's memory and MMU, with the page tables of a few address spaces at its start.
 class Machine {
  public:
-  explicit Machine(uint32_t keep_from) : memory(std::move(GuestMemory::create(8 * kMiB).value())) {
+  explicit Machine(uint32_t keep_after) : memory(std::move(GuestMemory::create(8 * kMiB).value())) {
     reset_cpu(cpu, 0);
     memory->map_ram({0}, 8 * kMiB, 0, "ram");
     mmu = std::make_unique<SoftMmu>(cpu, *memory);
-    mmu->address_spaces().keep_from(keep_from);
+    mmu->keep_spaces_after(keep_after);
   }
 
   void load_cr3(uint64_t value) {
@@ -113,7 +113,7 @@ class AddressSpacesTest : public testing::TestWithParam<bool> {
   }
   uint64_t linear_of_physical(uint64_t physical) const { return (uint64_t{4} << table_shift()) + physical; }
 
-  Machine keeping_{1}, plain_{~0u};
+  Machine keeping_{1}, plain_{0};
 };
 
 INSTANTIATE_TEST_SUITE_P(Paging, AddressSpacesTest, testing::Bool(),

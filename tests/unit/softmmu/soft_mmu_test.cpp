@@ -401,7 +401,7 @@ TEST_F(SoftMmuTest, TheBoundFlushesEverythingGlobalPagesToo) {
 
 TEST_F(SoftMmuTest, ManyFillsAndFlushesKeepTheTablesTrue) {
   enable_paging(cr4::kPge);
-  mmu->address_spaces().keep_from(~0u);
+  mmu->keep_spaces_after(0);
   for (unsigned i = 0; i < 1024; ++i)
     set(kTable, i, (0x400000 + i % 64 * 0x1000) | kP | kW | (i % 3 ? 0 : kG));
   for (unsigned round = 0; round < 4; ++round) {
