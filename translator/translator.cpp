@@ -212,7 +212,6 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   // Pages with code that are written to often are mixed ones soon.
   const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
-  const uint64_t executable = context.mmu.exec_generation(interp.privilege());
   const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
@@ -224,7 +223,8 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const Mode before = mode.mode;
   if (mode_changed()) refresh_mode();
   // Blocks may have died, this one too, or what they are linked by has changed.
-  const bool same_code = mode.mode == before && context.mmu.exec_generation(interp.privilege()) == executable;
+  const uint64_t generation = context.mmu.exec_generation(interp.privilege());
+  const bool same_code = mode.mode == before && generation == entered_generation;
   if (result == Interp::PlainResult::kNext && same_code && !code_changed()) {
     load_flags();
     return kGoOn;
@@ -234,6 +234,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
   frame->countdown = retired_at_zero - cpu.retired;
   code_epoch = blocks->epoch();
+  entered_generation = generation;
   load_flags();
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
 }
@@ -433,6 +434,7 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   ++stats.entries;
   settle_windows();
   code_epoch = blocks->epoch();
+  entered_generation = context.mmu.exec_generation(interp.privilege());
   frame->countdown = std::min(retired_limit - cpu.retired, kMaxBudget);
   retired_at_zero = cpu.retired + frame->countdown;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));

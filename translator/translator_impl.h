@@ -128,6 +128,9 @@ struct Translator::Impl {
   uint64_t code_epoch = 0;
   /// The running block may be dead: an accessed or dirty flag has been set in a table that is code, too.
   bool code_changed() const { return blocks->epoch() != code_epoch; }
+  /// Mmu::exec_generation() then. Once it is another, no host address that the running block keeps may be
+  /// used.
+  uint64_t entered_generation = 0;
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
   bool denied_for_code = false;  ///< and it was for the latter
