@@ -3,6 +3,7 @@
 
 torture_test.py IMAGE --vireo VIREO [--engines interp,bt,bt:no-windows]   all the same, and as in expected.txt
 torture_test.py IMAGE --qemu tcg|kvm      as in expected.txt, but for what differences.toml has
+torture_test.py IMAGE --qemu tcg --vireo VIREO    as the first of the engines says: for other random sequences
    --set steps=1000 --set seed=7          changes the guest (CONFIG below); then expected.txt counts for the cases only
    --update                               writes expected.txt: what all engines say. Read the difference before you commit it.
 """
@@ -182,8 +183,13 @@ def check_qemu(arguments, settings):
         settings = {"steps": 640} | settings
     found = {key: line for key, line in run_qemu(arguments.qemu, arguments.image, settings, arguments.seconds).items()
              if not key.startswith("~")}
-    expected = observations(EXPECTED.read_text())
-    comparable = settings.keys() <= {"steps"}
+    if arguments.vireo:
+        name = arguments.engines.split(",")[0]
+        expected = {key: line for key, line in run_vireo(arguments.vireo, name, arguments.image, settings)[0].items()
+                    if not key.startswith("~")}
+    else:
+        name, expected = EXPECTED.name, observations(EXPECTED.read_text())
+    comparable = arguments.vireo or settings.keys() <= {"steps"}
     for key in list(expected):
         if is_random(key) and (key not in found or not comparable):
             del expected[key]
@@ -196,7 +202,7 @@ def check_qemu(arguments, settings):
             known += 1
             expected[key] = line
     print(f"QEMU, {arguments.qemu}: {len(found)} lines, {known} of them differ for the reasons in differences.toml")
-    return differences(expected, found, (EXPECTED.name, arguments.qemu), comparable)
+    return differences(expected, found, (name, arguments.qemu), comparable)
 
 
 def main():
