@@ -155,10 +155,9 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
   if (t.windows) t.windows->count_fill(privilege);
-  const uint64_t generation = mmu.exec_generation(privilege);
   const bool fault = mmu.fill({linear}, access, privilege).has_value();
   t.settle_windows();
-  if (!fault && mmu.exec_generation(privilege) == generation && !t.code_changed()) {
+  if (!fault && t.may_go_on()) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     const uint64_t read_delta = tables.read_delta[page];
@@ -249,7 +248,7 @@ bool Translator::Impl::verify_segment(uint64_t what) {
     return false;
   }
   settle_windows();
-  return !code_changed();
+  return may_go_on();
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {
@@ -260,7 +259,7 @@ bool Translator::Impl::load_segment(uint64_t what) {
   } catch (const interp::Fault&) {
     return false;
   }
-  if (interp.mode_epoch() == seen_epoch && !code_changed()) {
+  if (interp.mode_epoch() == seen_epoch && may_go_on()) {
     settle_windows();
     return true;
   }

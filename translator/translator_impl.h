@@ -131,6 +131,9 @@ struct Translator::Impl {
   /// Mmu::exec_generation() then. Once it is another, no host address that the running block keeps may be
   /// used.
   uint64_t entered_generation = 0;
+  bool may_go_on() const {
+    return !code_changed() && context.mmu.exec_generation(interp.privilege()) == entered_generation;
+  }
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
   bool denied_for_code = false;  ///< and it was for the latter
