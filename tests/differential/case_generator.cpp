@@ -97,10 +97,8 @@ class Generator {
     const uint32_t length = static_cast<uint32_t>(case_.code.bytes.size());
     uint32_t at = kCodeBegin + 0x40 + rng_.below(0x1e00);
     if (rng_.chance(8)) at = kCodeBegin + kPage - rng_.below(length + 1);
-    // An undefined opcode raises #UD before the bytes after it are fetched; how many that are is not
-    // architectural.
-    const bool undefined = !case_.code.decoded || row_.support == isa::Support::kDecodeOnly;
-    if (undefined) {
+    // To this host the opcode may be none, and its operands no part of it.
+    if (row_.support == isa::Support::kDecodeOnly) {
       case_.code_linear = at;
       cpu().eip = at - base_of(SegReg::kCs);
       return;

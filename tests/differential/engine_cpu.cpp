@@ -253,6 +253,12 @@ std::span<const uint8_t> EngineCpu::ram() const {
   return impl_->memory->ram();
 }
 
+bool EngineCpu::faulted_in_system(const Outcome& outcome) {
+  constexpr uint8_t kPageFault = 14;
+  return outcome.kind == Outcome::Kind::kException && outcome.vector == kPageFault &&
+         (outcome.cr2 - kSystem < 2 * kPage || outcome.cr2 - kHandlers < kPage);
+}
+
 const CpuState& EngineCpu::state() const {
   return impl_->cpu;
 }

@@ -26,6 +26,8 @@ class EngineCpu {
   std::string_view engine() const;
   /// Guest RAM behind the arena; kMemoryBytes.
   std::span<uint8_t> memory();
+  /// The case has hit upon the pages of the tables and handlers, which the host does not have.
+  static bool faulted_in_system(const Outcome& outcome);
   /// All guest RAM.
   std::span<const uint8_t> ram() const;
   /// Writes to the code pages, so that the engine notices.

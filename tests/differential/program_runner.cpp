@@ -193,7 +193,7 @@ bool ProgramRunner::prune(Program& program, Assembly& assembly, Trace& result) {
 std::optional<ProgramRunner::Failure> ProgramRunner::check(uint64_t seed, const Program& program,
                                                            const Assembly& assembly, const Trace& result) {
   Rng rng(seed);
-  if (native_ && result.for_native && result.ended) {
+  if (native_ && result.for_native && result.ended && !EngineCpu::faulted_in_system(result.outcome)) {
     if (auto failure = check_native(program, assembly, result)) return failure;
   }
   for (EngineCpu* engine : engines_) {

@@ -75,8 +75,9 @@ bool Runner::run_case(const isa::InsnRow& row, uint64_t number, RowResult& resul
   // What stops the host is the filling behind the instruction: it would execute its own bytes, too, if it
   // went there, maybe in another segment.
   const uint64_t next = engine_.state().segment(SegReg::kCs).base + engine.after.eip;
-  if (row.family == isa::Family::Control && engine.kind == Outcome::Kind::kCompleted &&
-      next - c->code_linear < c->code.bytes.size()) {
+  const bool to_itself = row.family == isa::Family::Control && engine.kind == Outcome::Kind::kCompleted &&
+                         next - c->code_linear < c->code.bytes.size();
+  if (to_itself || EngineCpu::faulted_in_system(engine)) {
     restore(*c);
     watchdog_.idle();
     return false;
