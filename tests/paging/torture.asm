@@ -7,18 +7,20 @@
         align   16
 ; What the harness may change in the image; "PGTORTUR" is how it finds this.
 config: db      "PGTORTUR"
-config_steps:   dd 20000                ; random steps in each mode
+config_steps:   dd 12800                ; random steps in each mode
 config_seed:    dd 1
 config_verbose: dd 0                    ; 1: a line for each random step from config_first on
 config_first:   dd 0
 config_modes:   dd 3                    ; bit 0: 32-bit, bit 1: PAE
-config_cases:   dd 1                    ; 0: only the random part
+config_cases:   dd 1                    ; 0: only the random parts
+config_rounds:  dd 1024                 ; pieces of random code in each mode
 
         %include "runtime.inc"
         %include "access.inc"
         %include "steps.inc"
         %include "routines.inc"
         %include "random.inc"
+        %include "random_code.inc"
         %include "cases.inc"
 
 start:  mov     ax, STACK0
@@ -55,4 +57,5 @@ run_mode:
         call    run_cases
 .random:
         call    run_random
+        call    random_code
         jmp     leave_mode

@@ -24,7 +24,7 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = HERE / "expected.txt"
 SKIPPED = 77
-CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases"]  # the dwords behind the marker, torture.asm
+CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases", "rounds"]  # the dwords behind the marker, torture.asm
 MARKER = b"PGTORTUR"
 # What the guest writes to the debug exit port, (V << 1) | 1.
 FINE, NOT_ALLOWED, CANNOT = 0x21, 0x23, 0x25
@@ -123,7 +123,7 @@ def run_qemu(accelerator, image, settings, seconds):
 
 
 def is_random(key):
-    return key.split()[1] in ("rnd", "step")
+    return key.split()[1] in ("rnd", "step", "code")
 
 
 def differences(expected, found, names, random_too, limit=10):
@@ -143,11 +143,11 @@ def differences(expected, found, names, random_too, limit=10):
 def first_step_apart(vireo, engines, image, settings, a, b):
     """Runs the 64 random steps at whose end the hashes differ once more, with a line for each step."""
     for key in a:
-        if is_random(key) and a[key] != b.get(key):
+        if key.split()[1] == "rnd" and a[key] != b.get(key):
             mode, _, step = key.split()
             last = int(step, 16)
             verbose = settings | {"verbose": 1, "first": max(0, last - HASH_EVERY), "steps": last,
-                                  "modes": 1 if mode == "32" else 2, "cases": 0}
+                                  "modes": 1 if mode == "32" else 2, "cases": 0, "rounds": 0}
             runs = [run_vireo(vireo, engine, image, verbose)[0] for engine in engines]
             return differences(*runs, engines, True, 3)
     return []
