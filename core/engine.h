@@ -1,12 +1,12 @@
 // The engine contract: interpreter, translator and KVM all run the same machine through it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 
+#include "core/attention.h"
 #include "core/clock.h"
 #include "core/cpu_state.h"
 #include "core/guest_memory.h"
@@ -17,25 +17,6 @@
 namespace vireo {
 
 struct CpuModel;  // core/isa/cpuid.h
-
-/// Why an engine must look up from guest code. Set from any thread, or by devices during a guest's I/O
-/// access; the engine looks after every instruction.
-class Attention {
- public:
-  enum Bit : uint32_t {
-    kInterrupt = 1,  ///< the INTR pin may have gone up, or IF or the interrupt shadow changed while it is up
-    kNmi = 2,        ///< NMI edge
-    kExit = 4,  ///< leave run() with ExitReason::kAttention: deadline moved, reset, power-off, host request
-  };
-  void request(Bit bit) { bits_.fetch_or(bit, std::memory_order_release); }
-  void clear(uint32_t bits) { bits_.fetch_and(~bits, std::memory_order_relaxed); }
-  uint32_t bits() const { return bits_.load(std::memory_order_relaxed); }
-  /// For translated code that tests the word itself.
-  const std::atomic<uint32_t>* word() const { return &bits_; }
-
- private:
-  std::atomic<uint32_t> bits_{0};
-};
 
 /// The board's side of the INTR/INTA pins (local APIC in front of the 8259 pair).
 class InterruptController {

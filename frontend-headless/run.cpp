@@ -30,7 +30,9 @@ void on_stop_signal(int signal_number) {
 void catch_stop_signals() {
   struct sigaction action {};
   action.sa_handler = on_stop_signal;
-  action.sa_flags = SA_RESETHAND;  // a second signal ends a run that does not heed the first
+  // A second signal ends a run that does not heed the first. Translated code's stack is no place for a
+  // handler.
+  action.sa_flags = SA_RESETHAND | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal_number, &action, nullptr);
 }
@@ -59,7 +61,7 @@ class Run {
   Result<void> prepare();
   TextWatch make_text_watch();
   bool poll(TextWatch& watch, Typist& typist);
-  void wait(VirtualNs at_most);
+  void wait(VirtualNs at_most, const sigset_t& mask);
   int status_of(MachineStop stop);
 
   RunOptions& options_;
@@ -121,14 +123,14 @@ bool Run::poll(TextWatch& watch, Typist& typist) {
   return !text_found_ && !timed_out_ && !quit_ && stop_signal == 0;
 }
 
-void Run::wait(VirtualNs at_most) {
+void Run::wait(VirtualNs at_most, const sigset_t& mask) {
   pollfd descriptors[3];
   nfds_t count = 0;
   for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
     if (line != nullptr && line->poll_fd() >= 0) descriptors[count++] = {line->poll_fd(), POLLIN, 0};
   }
   const timespec time{static_cast<time_t>(at_most / kNsPerSecond), static_cast<long>(at_most % kNsPerSecond)};
-  if (ppoll(descriptors, count, &time, nullptr) > 0) {
+  if (ppoll(descriptors, count, &time, &mask) > 0) {
     for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
       if (line != nullptr) line->service();
     }
@@ -179,7 +181,8 @@ int Run::execute() {
 
   MachineStop stop;
   do {
-    stop = machine_->run([&] { return poll(watch, typist); }, [this](VirtualNs at_most) { wait(at_most); });
+    stop = machine_->run([&] { return poll(watch, typist); },
+                         [this](VirtualNs at_most, const sigset_t& mask) { wait(at_most, mask); });
   } while (stop == MachineStop::kResetAsked && !options_.no_reboot);
   if (stop != MachineStop::kAsked) poll(watch, typist);  // what the guest printed last
 

@@ -43,6 +43,13 @@ inline const Gpq kCountdown = r15;  ///< instructions that may still retire
 inline constexpr int kTlbBias = 12;
 inline constexpr int kFrameBias = 63;
 
+/// A signal handler takes this off the countdown, so that the next poll leaves; maybe more than once.
+inline constexpr uint64_t kLeaveSoon = uint64_t{1} << 40;
+/// The countdown without that. It is never below -64 by itself.
+constexpr int64_t true_countdown(uint64_t countdown) {
+  return static_cast<int64_t>(countdown << 24) >> 24;
+}
+
 /// Where the guest's arithmetic flags are.
 enum class FlagState : uint8_t {
   kEflags,  ///< in the host's EFLAGS
@@ -92,7 +99,7 @@ struct Frame {
   uint64_t pair_rsp;  ///< RSP that translated code starts with
   uint64_t exit_address;
   uint64_t exit_kind;
-  uint64_t countdown;             ///< kCountdown, in and out
+  uint64_t countdown;             ///< kCountdown, in and out, and while C++ functions run
   uint64_t tlb;                   ///< kTlb, in
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out

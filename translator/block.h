@@ -80,6 +80,8 @@ struct Block {
   uint64_t always_interpret = 0;
   /// Instructions that probe although the block is made for a window: bit i for the i-th.
   uint64_t always_probe = 0;
+  /// Instructions directly behind a translated STI: bit i for the i-th.
+  uint64_t behind_sti = 0;
   /// Failures of fast paths in quick succession, and cpu.retired at the latest.
   uint8_t failures = 0;
   uint64_t last_failure = 0;

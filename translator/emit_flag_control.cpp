@@ -30,9 +30,12 @@ bool Emitter::emit_cli() {
 }
 
 // The interrupt shadow shows only if an interrupt is waiting, which is left to the interpreter, or if
-// execution stops behind STI: so it must not be a block's last instruction.
+// execution stops behind STI: so it must not be a block's last instruction, and who leaves before the next
+// one has to set the shadow. Else an interrupt that another thread asks for could come between STI and HLT:
+// its handler has work for the code behind HLT, which then sleeps.
 bool Emitter::emit_sti() {
   if (!may_change_if() || insn_ + 1u == insns_.size()) return false;
+  block_->behind_sti |= uint64_t{1} << (insn_ + 1);
   const Label done = a.newLabel();
   save_flags();
   a.mov(x86::r10, VIREO_FRAME(cpu));

@@ -92,6 +92,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.sites.clear();
   block.exits.clear();
   block.interpreted.clear();
+  block.behind_sti = 0;
   start_part(CodePart::Kind::kEntry);
   emit_entry(block.self_checking ? FlagState::kSaved : wanted_entry(insns));
   if (block.self_checking) emit_self_check();

@@ -2,12 +2,13 @@
 
 #include <signal.h>
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include <cstdlib>
 #include <mutex>
 
+#include "core/attention.h"
 #include "core/types.h"
+#include "translator/abi.h"
 
 namespace vireo::translator {
 
@@ -54,7 +55,9 @@ void install_handlers() {
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  // leave_soon() has to see where translated code goes on.
   sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, Attention::signal_number());
   sigaction(SIGSEGV, &action, &g_before_segv);
   sigaction(SIGFPE, &action, &g_before_fpe);
 }
@@ -79,6 +82,17 @@ class SignalStack {
 };
 
 }  // namespace
+
+// Either r15 or Frame::countdown counts; which one, is not known in the middle of a trampoline. The other
+// will be overwritten before it is read.
+void leave_soon(const FaultRange& range, ucontext_t& context) {
+  *range.countdown -= kLeaveSoon;
+  auto& regs = context.uc_mcontext.gregs;
+  const auto rip = static_cast<uint64_t>(regs[REG_RIP]);
+  const bool in_range = rip >= range.start && rip < range.end;
+  const bool host_registers = rip >= range.host_registers_start && rip < range.host_registers_end;
+  if (in_range && !host_registers) regs[REG_R15] -= static_cast<greg_t>(kLeaveSoon);
+}
 
 FaultScope::FaultScope(const FaultRange& range) : outer_(t_range) {
   static std::once_flag once;

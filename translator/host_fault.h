@@ -1,6 +1,9 @@
-// Host exceptions in translated code: SIGSEGV of the countdown's poll, SIGFPE of a division. The handler
-// sends the thread to an exit trampoline with the faulting address; nothing else happens in signal context.
+// Signals in translated code. Host exceptions: SIGSEGV of the countdown's poll, SIGFPE of a division; the
+// handler sends the thread to an exit trampoline with the faulting address. And Attention's signal, which
+// makes the countdown run out. Nothing else happens in signal context.
 #pragma once
+
+#include <ucontext.h>
 
 #include <cstdint>
 
@@ -11,6 +14,10 @@ struct FaultRange {
   uint64_t start = 0, end = 0;  ///< executable addresses of blocks
   uint64_t pair_guard = 0;      ///< the page that calls reach when the pair stack is full
   uint64_t pair_rsp = 0;        ///< where it starts; what it holds are hints, so it may be emptied any time
+  /// Executable addresses between them at which r15 is the C++ code's; anywhere else it is the countdown, or
+  /// nobody needs it any more.
+  uint64_t host_registers_start = 0, host_registers_end = 0;
+  uint64_t* countdown = nullptr;        ///< Frame::countdown
   const uint8_t* exit_saved = nullptr;  ///< for a fault where the flags are in rax
   const uint8_t* exit_eflags = nullptr;
   /// Whether the flags are in EFLAGS at this host address. Called in signal context.
@@ -20,6 +27,9 @@ struct FaultRange {
   bool (*try_again)(void* owner, const uint8_t* host, uint64_t address) = nullptr;
   void* owner = nullptr;
 };
+
+/// Makes the next poll leave, wherever `context` has been interrupted. In signal context.
+void leave_soon(const FaultRange& range, ucontext_t& context);
 
 /// While it lives, faults of this thread in `range` leave translated code. Installs the process's handlers
 /// and the thread's signal stack when they are not there yet; other faults go where they went before.

@@ -301,6 +301,8 @@ class Finder {
       return;
     }
     if (drafts_.size() == kMostGroups) return;
+    // Going on in a plain block behind STI would lose the shadow.
+    if (i != 0 && insns_[i - 1].row->mnemonic == Mnemonic::STI) return;
     if (constant && address.offset / kPageSize != (address.offset + bytes - 1) / kPageSize) return;
     Draft d;
     d.address = address;

@@ -26,6 +26,8 @@ class Builder {
 
   std::vector<uint8_t> build() {
     leave_ = a.newLabel();
+    return_to_host_ = a.newLabel();
+    make_return_to_host();
     make_enter();
     make_exits();
     out_.fill_read = make_helper(reinterpret_cast<uint64_t>(helpers_.fill_read), false);
@@ -49,6 +51,19 @@ class Builder {
 
   static constexpr x86::Gp kCalleeSaved[] = {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15};
 
+  void make_return_to_host() {
+    here();
+    a.bind(return_to_host_);
+    a.mov(x86::rsp, VIREO_FRAME(host_rsp));
+    a.add(x86::rsp, 8);
+    for (size_t i = std::size(kCalleeSaved); i-- > 0;) {
+      a.pop(kCalleeSaved[i]);
+      if (kCalleeSaved[i] == host::kCountdown) out_.host_registers = base_ + a.offset();
+    }
+    a.ret();
+  }
+
+  /// Follows make_return_to_host(), so that the code where r15 is not the countdown is in one piece.
   void make_enter() {
     out_.enter = here();
     for (const x86::Gp& r : kCalleeSaved) a.push(r);
@@ -57,6 +72,7 @@ class Builder {
     a.mov(VIREO_FRAME(host_rsp), x86::rsp);
     a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
+    out_.host_registers_end = base_ + a.offset();
     a.mov(host::kTlb, VIREO_FRAME(tlb));
     load_window();
     a.mov(x86::r11, VIREO_FRAME(entry));
@@ -88,7 +104,7 @@ class Builder {
     a.mov(VIREO_FRAME(exit_address), host::kAddress);
     a.mov(VIREO_FRAME(exit_kind), x86::r11);
     store_guest();
-    return_to_host();
+    a.jmp(return_to_host_);
   }
 
   void load_window() {
@@ -118,13 +134,6 @@ class Builder {
     a.bind(no_fpu);
   }
 
-  void return_to_host() {
-    a.mov(x86::rsp, VIREO_FRAME(host_rsp));
-    a.add(x86::rsp, 8);
-    for (size_t i = std::size(kCalleeSaved); i-- > 0;) a.pop(kCalleeSaved[i]);
-    a.ret();
-  }
-
   void make_interpret() {
     out_.interpret = here();
     store_guest();
@@ -139,6 +148,7 @@ class Builder {
     a.jb(leave);
     a.ja(elsewhere);
     a.mov(x86::rsp, frame_field(offsetof(Frame, saved)));
+    a.mov(host::kCountdown, VIREO_FRAME(countdown));  // a signal may have changed it
     load_guest();
     a.ret();
     a.bind(elsewhere);
@@ -151,7 +161,7 @@ class Builder {
     a.jmp(x86::r11);
     a.bind(leave);
     a.mov(VIREO_FRAME(exit_kind), static_cast<uint64_t>(ExitKind::kDone));
-    return_to_host();
+    a.jmp(return_to_host_);
   }
 
   void make_read_across() {
@@ -226,6 +236,7 @@ class Builder {
     a.mov(x86::r11, helper);
     a.call(x86::r11);
     a.mov(x86::rsp, slot(std::size(kKept)));
+    a.mov(host::kCountdown, VIREO_FRAME(countdown));  // a signal may have changed it
     a.movzx(x86::r11d, x86::al);
     Label no_fpu = a.newLabel();
     a.cmp(VIREO_FRAME(fpu_ready), 0);
@@ -244,6 +255,7 @@ class Builder {
   CodeHolder code_;
   x86::Assembler a;
   Label leave_;
+  Label return_to_host_;
 };
 
 }  // namespace

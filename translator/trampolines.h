@@ -41,6 +41,9 @@ struct Trampolines {
   /// Called with fpu_unit bits in r10 and flags saved. Returns with r11d 1 when the guest's state is in the
   /// host's units now and all these may execute, else 0. Keeps all guest registers.
   const uint8_t* load_fpu = nullptr;
+  /// From here on, up to `host_registers_end`, r15 is the C++ code's (FaultRange).
+  const uint8_t* host_registers = nullptr;
+  const uint8_t* host_registers_end = nullptr;
   uint64_t bytes = 0;  ///< of the buffer that they take
 };
 

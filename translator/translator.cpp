@@ -22,8 +22,10 @@ namespace {
 
 constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
 constexpr uint32_t kLooksAtInterpreted = 1000;
-/// So often translated code comes back at least, to look at what other threads have asked for.
+/// So often translated code comes back at least: to look at the windows, and should the host have had no room
+/// for another signal.
 constexpr uint64_t kMaxBudget = 1 << 18;
+static_assert(kMaxBudget < kLeaveSoon);
 
 void* map_memory(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -133,6 +135,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   fault_range.end = fault_range.start + buffer->bytes();
   fault_range.pair_guard = reinterpret_cast<uint64_t>(pairs);
   fault_range.pair_rsp = frame->pair_rsp;
+  fault_range.host_registers_start = reinterpret_cast<uint64_t>(trampolines.host_registers);
+  fault_range.host_registers_end = reinterpret_cast<uint64_t>(trampolines.host_registers_end);
+  fault_range.countdown = &frame->countdown;
   fault_range.exit_saved = trampolines.exit_jump_saved;
   fault_range.exit_eflags = trampolines.exit_jump_eflags;
   fault_range.flags_in_eflags = flags_in_eflags;
@@ -205,7 +210,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   cpu.rip = insn.rip;
-  const uint64_t retired = retired_at_zero - frame->countdown - insn.remaining;
+  const uint64_t retired = retired_now() - insn.remaining;
   cpu.retired = retired;
   done_as = Leaving::kEvent;
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
@@ -232,6 +237,8 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const Block* next = find_in_jump_cache();
   if (next == nullptr || retired_at_zero <= cpu.retired) return kLeave;
   frame->countdown = retired_at_zero - cpu.retired;
+  std::atomic_signal_fence(std::memory_order_seq_cst);  // as in execute()
+  if (context.attention.bits() != 0) return kLeave;
   code_epoch = blocks->epoch();
   entered_generation = generation;
   load_flags();
@@ -366,6 +373,10 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
   const TimeScope scope(context.time, TimeLedger::Component::kDispatch);
   interp.begin_run();
   const FaultScope fault_scope(fault_range);
+  const Attention::Running running(
+      context.attention,
+      [](void* range, ucontext_t& at) { leave_soon(*static_cast<const FaultRange*>(range), at); },
+      &fault_range);
   leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
   for (;;) {
     if (const auto exit = advance(limits.retired)) return *exit;
@@ -430,12 +441,16 @@ void Translator::Impl::store_flags() {
 }
 
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
-  ++stats.entries;
   settle_windows();
   code_epoch = blocks->epoch();
   entered_generation = context.mmu.exec_generation(interp.privilege());
-  frame->countdown = std::min(retired_limit - cpu.retired, kMaxBudget);
-  retired_at_zero = cpu.retired + frame->countdown;
+  const uint64_t budget = std::min(retired_limit - cpu.retired, kMaxBudget);
+  retired_at_zero = cpu.retired + budget;
+  frame->countdown = budget;
+  // From now on the signal of a request changes the countdown; one that came before has set its bit.
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (context.attention.bits() != 0) return;
+  ++stats.entries;
   frame->entry = reinterpret_cast<uint64_t>(block.entry_address(FlagState::kSaved));
   load_flags();
   {
@@ -449,7 +464,7 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   handle_exit();
-  cpu.retired = retired_at_zero - frame->countdown;
+  cpu.retired = retired_now();
 }
 
 const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, SiteUse use) const {
@@ -498,6 +513,7 @@ void Translator::Impl::handle_exit() {
   const auto leave_before = [&](unsigned insn) {
     frame->countdown += block->insn_count - insn;
     cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
+    if (insn < 64 && (block->behind_sti >> insn & 1) != 0) cpu.interrupt_shadow = CpuState::Shadow::kSti;
   };
   switch (site.kind) {
     case Site::Kind::kLink:

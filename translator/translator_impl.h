@@ -61,6 +61,10 @@ struct Translator::Impl {
   std::optional<ExitReason> advance(uint64_t retired_limit);
   /// What the next advance() has to execute, and as what it is counted.
   void leave_to_interpreter(interp::Interp::Amount amount, uint64_t& counter);
+  /// By the countdown that translated code left.
+  uint64_t retired_now() const {
+    return retired_at_zero - static_cast<uint64_t>(true_countdown(frame->countdown));
+  }
   void load_flags();
   void store_flags();
   /// frame->fx to the CpuState; the units are the host's again.

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
+#include <memory>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/cpu_state.h"
+#include "core/engine.h"
+#include "core/machine/host_alarm.h"
 #include "core/state_archive.h"
 
 namespace vireo {
@@ -13,10 +16,10 @@ namespace vireo {
 /// A clock that the machine's run loop can also steer.
 class MachineClock : public Clock {
  public:
-  /// cpu.retired at which now() reaches `time`, or nothing if that cannot be said (real time).
-  virtual std::optional<uint64_t> retired_at(VirtualNs time) const = 0;
+  /// Has the engine come back when now() reaches `time`: by these limits, or by an alarm, maybe too early.
+  virtual RunLimits limits_until(VirtualNs time) = 0;
   /// The CPU is idle and nothing is due before `time`: jump there if this clock can. False: it cannot, wait
-  /// instead.
+  /// instead; no alarm goes off meanwhile.
   virtual bool skip_to(VirtualNs time) = 0;
   /// Saved and loaded with the machine.
   virtual void state(StateArchive& ar) = 0;
@@ -25,24 +28,34 @@ class MachineClock : public Clock {
 /// Follows the host's monotonic clock from construction on.
 class RealtimeClock final : public MachineClock {
  public:
-  VirtualNs now() const override {
-    return offset_ +
-           std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start_)
-               .count();
+  explicit RealtimeClock(std::unique_ptr<HostAlarm> alarm) : alarm_(std::move(alarm)) {}
+
+  VirtualNs now() const override { return at(HostClock::now()); }
+  RunLimits limits_until(VirtualNs time) override {
+    alarm_->set(start_ + std::chrono::nanoseconds(time - offset_), HostClock::now());
+    return {};
   }
-  std::optional<uint64_t> retired_at(VirtualNs) const override { return std::nullopt; }
-  bool skip_to(VirtualNs) override { return false; }
+  bool skip_to(VirtualNs) override {
+    alarm_->cancel();
+    return false;
+  }
   void state(StateArchive& ar) override {
     VirtualNs saved = now();
     ar.field("now", saved);
     if (ar.loading()) {
-      start_ = std::chrono::steady_clock::now();
+      start_ = HostClock::now();
       offset_ = saved;
     }
   }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  using HostClock = std::chrono::steady_clock;
+  VirtualNs at(HostClock::time_point time) const {
+    return offset_ + std::chrono::duration_cast<std::chrono::nanoseconds>(time - start_).count();
+  }
+
+  std::unique_ptr<HostAlarm> alarm_;
+  HostClock::time_point start_ = HostClock::now();
   VirtualNs offset_ = 0;
 };
 
@@ -55,10 +68,10 @@ class VirtualClock final : public MachineClock {
   VirtualNs now() const override {
     return skipped_ + static_cast<VirtualNs>(muldiv64(cpu_.retired, 1000, mips_));
   }
-  std::optional<uint64_t> retired_at(VirtualNs time) const override {
-    if (time <= skipped_) return 0;
+  RunLimits limits_until(VirtualNs time) override {
+    if (time <= skipped_) return {0};
     const uint64_t span = static_cast<uint64_t>(time - skipped_);
-    return (span * mips_ + 999) / 1000;  // rounded up: now() has then reached `time`
+    return {(span * mips_ + 999) / 1000};  // rounded up: now() has then reached `time`
   }
   bool skip_to(VirtualNs time) override {
     if (time > now()) skipped_ += time - now();

@@ -18,9 +18,11 @@ namespace vireo {
 
 namespace {
 
-std::unique_ptr<MachineClock> make_clock(const MachineConfig& config, const CpuState& cpu) {
+/// `alarm` is for the realtime clock.
+std::unique_ptr<MachineClock> make_clock(const MachineConfig& config, const CpuState& cpu,
+                                         std::unique_ptr<HostAlarm> alarm) {
   if (config.clock == ClockKind::kVirtual) return std::make_unique<VirtualClock>(cpu, config.virtual_mips);
-  return std::make_unique<RealtimeClock>();
+  return std::make_unique<RealtimeClock>(std::move(alarm));
 }
 
 }  // namespace
@@ -28,29 +30,31 @@ std::unique_ptr<MachineClock> make_clock(const MachineConfig& config, const CpuS
 class Machine::Impl {
  public:
   Impl(const MachineConfig& config, const CpuModel& model, EngineChoice choice,
-       std::unique_ptr<GuestMemory> memory)
+       std::unique_ptr<GuestMemory> memory, std::unique_ptr<Attention> attention,
+       std::unique_ptr<HostAlarm> alarm)
       : model_(model),
         choice_(std::move(choice)),
         memory_(std::move(memory)),
-        clock_(make_clock(config, cpu_)),
+        attention_(std::move(attention)),
+        clock_(make_clock(config, cpu_, std::move(alarm))),
         scheduler_(*clock_),
         mmu_(cpu_, *memory_, model_.physical_bits) {
     if (config.measure_time) time_ = std::make_unique<TimeLedger>();
     ports_.set_time_ledger(time_.get());
     memory_->set_time_ledger(time_.get());
-    scheduler_.set_earlier_deadline_hook([this] { attention_.request(Attention::kExit); });
+    scheduler_.set_earlier_deadline_hook([this] { attention_->request(Attention::kExit); });
   }
 
   Result<void> build(const MachineConfig& config, MachineIo& io, Firmware firmware) {
     BoardEvents events;
-    events.interrupt_changed = [this] { attention_.request(Attention::kInterrupt); };
+    events.interrupt_changed = [this] { attention_->request(Attention::kInterrupt); };
     events.nmi = [this] {
       cpu_.nmi_pending = true;
-      attention_.request(Attention::kNmi);
+      attention_->request(Attention::kNmi);
     };
     events.init = [this] {
       init_asked_ = true;
-      attention_.request(Attention::kExit);
+      attention_->request(Attention::kExit);
     };
     events.reset = [this] { ask(MachineStop::kResetAsked); };
     events.power_off = [this] { ask(MachineStop::kPoweredOff); };
@@ -69,7 +73,7 @@ class Machine::Impl {
         .ports = ports_,
         .interrupts = board_->interrupts(),
         .clock = *clock_,
-        .attention = attention_,
+        .attention = *attention_,
         .model = model_,
         .ferr = [this](bool level) { board_->set_ferr(level); },
         .apic_base_changed = [this](uint64_t value) { board_->set_apic_base(value); },
@@ -82,7 +86,7 @@ class Machine::Impl {
     return {};
   }
 
-  MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait) {
+  MachineStop run(const std::function<bool()>& poll, const WaitFunction& wait) {
     if (stop_ == MachineStop::kResetAsked) reset();
     stop_.reset();
     const TimeScope run_scope(time_.get(), TimeLedger::Component::kDispatch);
@@ -141,7 +145,7 @@ class Machine::Impl {
     state(ar);
     mmu_.control_registers_changed();
     memory_->contents_replaced();  // the MMU flushes, engines drop their code
-    attention_.request(Attention::kInterrupt);
+    attention_->request(Attention::kInterrupt);
   }
 
   std::string state_hash() {
@@ -174,7 +178,7 @@ class Machine::Impl {
   /// The first event decides; the engine leaves after the current instruction.
   void ask(MachineStop stop) {
     if (!stop_) stop_ = stop;
-    attention_.request(Attention::kExit);
+    attention_->request(Attention::kExit);
   }
 
   void reset() {
@@ -203,52 +207,33 @@ class Machine::Impl {
     board_->init_cpu();
     mmu_.control_registers_changed();
     mmu_.flush();
-    attention_.request(Attention::kInterrupt);
+    attention_->request(Attention::kInterrupt);
   }
 
   ExitReason run_engine() {
     const VirtualNs due = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
-    RunLimits limits;
-    if (const auto retired = clock_->retired_at(due)) {
-      limits.retired = *retired;
-      ++engine_runs_;
-      return engine_->run(limits);
-    }
-    // Real time: a number of instructions that takes about as long as there is time, by the speed of late.
-    const VirtualNs start = clock_->now();
-    const double budget =
-        static_cast<double>(std::clamp<VirtualNs>(due - start, kShortestSlice, kLongestSlice));
-    const uint64_t first = cpu_.retired;
-    limits.retired = first + static_cast<uint64_t>(budget * instructions_per_ns_) + 1;
+    const RunLimits limits = clock_->limits_until(due);
     ++engine_runs_;
-    const ExitReason exit = engine_->run(limits);
-    const VirtualNs spent = clock_->now() - start;
-    if (exit == ExitReason::kRetiredLimit && spent > 0) {
-      const double speed = static_cast<double>(cpu_.retired - first) / static_cast<double>(spent);
-      instructions_per_ns_ = std::clamp(0.75 * instructions_per_ns_ + 0.25 * speed, 0.0001, 10.0);
-    }
-    return exit;
+    return engine_->run(limits);
   }
 
-  void idle(const std::function<void(VirtualNs)>& wait) {
+  void idle(const WaitFunction& wait) {
     ++halts_;
     const VirtualNs until = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
     if (clock_->skip_to(until)) return;
-    const VirtualNs at_most = until - clock_->now();
     const TimeScope scope(time_.get(), TimeLedger::Component::kIdle);
-    if (at_most > 0) wait(at_most);
+    const Attention::Sleeping sleeping(*attention_);
+    const VirtualNs at_most = until - clock_->now();
+    if (at_most > 0 && attention_->bits() == 0) wait(at_most, sleeping.mask());
   }
-
-  static constexpr VirtualNs kShortestSlice = 20'000;
-  static constexpr VirtualNs kLongestSlice = 2'000'000;
 
   const CpuModel model_;
   EngineChoice choice_;
   CpuState cpu_;
   std::unique_ptr<GuestMemory> memory_;
+  std::unique_ptr<Attention> attention_;
   std::unique_ptr<MachineClock> clock_;
   Scheduler scheduler_;
-  Attention attention_;
   std::unique_ptr<TimeLedger> time_;
   IoBus ports_;
   SoftMmu mmu_;
@@ -263,7 +248,6 @@ class Machine::Impl {
   bool init_asked_ = false;
   unsigned idle_runs_ = 0;
   VirtualNs next_poll_ = 0;
-  double instructions_per_ns_ = 0.05;
   uint8_t debug_exit_value_ = 0;
   uint64_t engine_runs_ = 0;
   uint64_t halts_ = 0;
@@ -278,7 +262,15 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ma
   if (!firmware) return firmware.error();
   auto memory = GuestMemory::create(uint64_t{config.memory_mib} << 20);
   if (!memory) return memory.error();
-  auto impl = std::make_unique<Impl>(config, model.value(), choice.take(), memory.take());
+  auto attention = std::make_unique<Attention>();
+  std::unique_ptr<HostAlarm> alarm;
+  if (config.clock == ClockKind::kRealtime) {
+    auto created = HostAlarm::create(*attention);
+    if (!created) return created.error();
+    alarm = created.take();
+  }
+  auto impl = std::make_unique<Impl>(config, model.value(), choice.take(), memory.take(),
+                                     std::move(attention), std::move(alarm));
   if (auto built = impl->build(config, io, firmware.take()); !built) return built.error();
   return std::unique_ptr<Machine>(new Machine(std::move(impl)));
 }
@@ -286,7 +278,7 @@ Result<std::unique_ptr<Machine>> Machine::create(const MachineConfig& config, Ma
 Machine::Machine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Machine::~Machine() = default;
 
-MachineStop Machine::run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait) {
+MachineStop Machine::run(const std::function<bool()>& poll, const WaitFunction& wait) {
   return impl_->run(poll, wait);
 }
 

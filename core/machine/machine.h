@@ -1,6 +1,8 @@
 // A PC: the facade that front ends use. Everything here belongs to one thread, the one that calls run().
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,9 +40,11 @@ class Machine {
   static constexpr VirtualNs kPollInterval = 10'000'000;
 
   /// Runs until something ends it. `poll` is called every kPollInterval and may use this object; false stops.
-  /// `wait` lets the front end sleep on its file descriptors, for at most the given time, when the guest is
-  /// idle under the realtime clock.
-  MachineStop run(const std::function<bool()>& poll, const std::function<void(VirtualNs)>& wait);
+  /// `wait` lets the front end sleep on its file descriptors when the guest is idle under the realtime clock:
+  /// for at most the given time, in ppoll() or the like with the given signal mask, which lets whatever wants
+  /// the guest's attention end it with EINTR.
+  using WaitFunction = std::function<void(VirtualNs, const sigset_t&)>;
+  MachineStop run(const std::function<bool()>& poll, const WaitFunction& wait);
 
   VideoSource& video();
   KeyboardSink& keyboard();

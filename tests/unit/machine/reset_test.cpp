@@ -65,7 +65,8 @@ End boot(uint8_t reset_code, const Bytes& reset) {
   auto machine = Machine::create(config, std::move(io));
   if (!machine) throw std::runtime_error(machine.error().message);
   int polls = 2000;
-  const MachineStop stop = machine.value()->run([&polls] { return --polls > 0; }, [](VirtualNs) {});
+  const MachineStop stop =
+      machine.value()->run([&polls] { return --polls > 0; }, [](VirtualNs, const sigset_t&) {});
   return {stop, machine.value()->debug_exit_value()};
 }
 

@@ -20,7 +20,7 @@ std::unique_ptr<Machine> make_machine() {
 
 /// Runs the firmware, which programs every chip, for so many polls of 10 ms.
 void run_firmware(Machine& machine, int polls) {
-  machine.run([&polls] { return --polls > 0; }, [](VirtualNs) {});
+  machine.run([&polls] { return --polls > 0; }, [](VirtualNs, const sigset_t&) {});
 }
 
 TEST(MachineState, LoadedStateSavesTheSame) {
