@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <mutex>
 
 #include "core/check.h"
 
@@ -44,9 +43,17 @@ int Attention::signal_number() {
   return number;
 }
 
-void Attention::signal_thread() {
+void Attention::signal_other_thread() {
   const pid_t thread = thread_.load();
   if (thread != 0 && thread != this_thread()) syscall(SYS_tgkill, getpid(), thread, signal_number());
+}
+
+void Attention::request_in_handler(Bit bit) {
+  const int error = errno;
+  bits_.fetch_or(bit);
+  const pid_t thread = thread_.load();
+  if (thread != 0) syscall(SYS_tgkill, getpid(), thread, signal_number());
+  errno = error;
 }
 
 void Attention::Running::on_signal(int, siginfo_t* info, void* context) {

@@ -20,8 +20,11 @@ class Attention {
   };
   /// What the requester has written before is visible to whoever sees the bit.
   void request(Bit bit) {
-    if ((bits_.fetch_or(bit) & bit) == 0 && thread_.load() != 0) signal_thread();
+    if ((bits_.fetch_or(bit) & bit) == 0 && thread_.load() != 0) signal_other_thread();
   }
+  /// For handlers of signals, too, which may have interrupted the engine's own thread. They must have
+  /// signal_number() in their sa_mask, so that it comes when they have returned.
+  void request_in_handler(Bit bit);
   void clear(uint32_t bits) { bits_.fetch_and(~bits); }
   uint32_t bits() const { return bits_.load(std::memory_order_acquire); }
   /// For translated code that tests the word itself.
@@ -36,7 +39,7 @@ class Attention {
   class Sleeping;
 
  private:
-  void signal_thread();
+  void signal_other_thread();
 
   std::atomic<uint32_t> bits_{0};
   /// Whom a request has to signal; 0: nobody, because this is looked at before anything else happens.

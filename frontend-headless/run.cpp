@@ -3,15 +3,18 @@
 #include <fmt/format.h>
 #include <poll.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
+#include "core/attention.h"
 #include "core/log.h"
 #include "core/machine/machine.h"
 #include "core/machine/typist.h"
+#include "frontend-headless/input_watch.h"
 #include "frontend-headless/report.h"
 #include "frontend-headless/text_watch.h"
 
@@ -22,9 +25,12 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 volatile std::sig_atomic_t stop_signal = 0;
+/// Whom a stop signal tells.
+std::atomic<Machine*> running_machine = nullptr;
 
 void on_stop_signal(int signal_number) {
   stop_signal = signal_number;
+  if (Machine* machine = running_machine) machine->request_poll();
 }
 
 void catch_stop_signals() {
@@ -34,6 +40,7 @@ void catch_stop_signals() {
   // handler.
   action.sa_flags = SA_RESETHAND | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, Attention::signal_number());
   for (int signal_number : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal_number, &action, nullptr);
 }
 
@@ -62,12 +69,17 @@ class Run {
   TextWatch make_text_watch();
   bool poll(TextWatch& watch, Typist& typist);
   void wait(VirtualNs at_most, const sigset_t& mask);
+  void serve_lines();
+  /// What serve_lines() may have to be called for.
+  std::vector<int> descriptors() const;
   int status_of(MachineStop stop);
 
   RunOptions& options_;
   OpenedFiles files_;
   std::unique_ptr<WatchedLine> watched_[2];
   std::unique_ptr<Machine> machine_;
+  /// Only with the realtime clock: with the virtual one, input comes at times that depend on the guest alone.
+  std::unique_ptr<InputWatch> input_watch_;
   SteadyClock::time_point started_;
   bool text_found_ = false;
   bool timed_out_ = false;
@@ -94,6 +106,11 @@ Result<void> Run::prepare() {
     if (line == nullptr) continue;
     if (auto started = line->start(); !started) return started.error();
   }
+  if (options_.machine.clock == ClockKind::kRealtime) {
+    auto watch = InputWatch::create([machine = machine_.get()] { machine->request_poll(); });
+    if (!watch) return watch.error();
+    input_watch_ = watch.take();
+  }
   return {};
 }
 
@@ -110,12 +127,25 @@ TextWatch Run::make_text_watch() {
   return {std::move(until), std::move(sendings), {watched_[0].get(), watched_[1].get()}};
 }
 
-bool Run::poll(TextWatch& watch, Typist& typist) {
+void Run::serve_lines() {
   for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
     if (line == nullptr) continue;
     line->service();
     if (line->quit_requested()) quit_ = true;
   }
+}
+
+std::vector<int> Run::descriptors() const {
+  std::vector<int> all;
+  for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
+    if (line != nullptr && line->poll_fd() >= 0) all.push_back(line->poll_fd());
+  }
+  return all;
+}
+
+bool Run::poll(TextWatch& watch, Typist& typist) {
+  serve_lines();
+  if (input_watch_ != nullptr) input_watch_->wait_for(descriptors());
   text_found_ = watch.poll(machine_->video(), typist, machine_->now());
   if (options_.timeout_s > 0) {
     timed_out_ = std::chrono::duration<double>(SteadyClock::now() - started_).count() > options_.timeout_s;
@@ -124,17 +154,10 @@ bool Run::poll(TextWatch& watch, Typist& typist) {
 }
 
 void Run::wait(VirtualNs at_most, const sigset_t& mask) {
-  pollfd descriptors[3];
-  nfds_t count = 0;
-  for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
-    if (line != nullptr && line->poll_fd() >= 0) descriptors[count++] = {line->poll_fd(), POLLIN, 0};
-  }
+  std::vector<pollfd> awaited;
+  for (int descriptor : descriptors()) awaited.push_back({descriptor, POLLIN, 0});
   const timespec time{static_cast<time_t>(at_most / kNsPerSecond), static_cast<long>(at_most % kNsPerSecond)};
-  if (ppoll(descriptors, count, &time, &mask) > 0) {
-    for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
-      if (line != nullptr) line->service();
-    }
-  }
+  if (ppoll(awaited.data(), awaited.size(), &time, &mask) > 0) serve_lines();
 }
 
 int Run::status_of(MachineStop stop) {
@@ -180,10 +203,12 @@ int Run::execute() {
   Typist typist(machine_->keyboard());
 
   MachineStop stop;
+  running_machine = machine_.get();
   do {
     stop = machine_->run([&] { return poll(watch, typist); },
                          [this](VirtualNs at_most, const sigset_t& mask) { wait(at_most, mask); });
   } while (stop == MachineStop::kResetAsked && !options_.no_reboot);
+  running_machine = nullptr;
   if (stop != MachineStop::kAsked) poll(watch, typist);  // what the guest printed last
 
   const auto elapsed = SteadyClock::now() - started_;

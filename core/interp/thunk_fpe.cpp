@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "core/attention.h"
 #include "core/check.h"
 
 namespace vireo::interp {
@@ -48,6 +49,7 @@ void catch_thunk_fpe(const uint8_t* start, size_t bytes) {
   std::memset(&action, 0, sizeof action);
   action.sa_sigaction = on_fpe;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaddset(&action.sa_mask, Attention::signal_number());  // the signal may be one of translated code
   CHECK(sigaction(SIGFPE, &action, &previous) == 0);
 }
 

@@ -16,10 +16,10 @@ namespace vireo {
 /// A clock that the machine's run loop can also steer.
 class MachineClock : public Clock {
  public:
-  /// Has the engine come back when now() reaches `time`: by these limits, or by an alarm, maybe too early.
+  /// Has the engine come back when now() reaches `time`, or before: by these limits, or by an alarm.
   virtual RunLimits limits_until(VirtualNs time) = 0;
   /// The CPU is idle and nothing is due before `time`: jump there if this clock can. False: it cannot, wait
-  /// instead; no alarm goes off meanwhile.
+  /// instead.
   virtual bool skip_to(VirtualNs time) = 0;
   /// Saved and loaded with the machine.
   virtual void state(StateArchive& ar) = 0;
@@ -28,35 +28,42 @@ class MachineClock : public Clock {
 /// Follows the host's monotonic clock from construction on.
 class RealtimeClock final : public MachineClock {
  public:
-  explicit RealtimeClock(std::unique_ptr<HostAlarm> alarm) : alarm_(std::move(alarm)) {}
+  RealtimeClock(const CpuState& cpu, std::unique_ptr<HostAlarm> alarm)
+      : cpu_(cpu), alarm_(std::move(alarm)) {}
 
   VirtualNs now() const override { return at(HostClock::now()); }
-  RunLimits limits_until(VirtualNs time) override {
-    alarm_->set(start_ + std::chrono::nanoseconds(time - offset_), HostClock::now());
-    return {};
-  }
-  bool skip_to(VirtualNs) override {
-    alarm_->cancel();
-    return false;
-  }
-  void state(StateArchive& ar) override {
-    VirtualNs saved = now();
-    ar.field("now", saved);
-    if (ar.loading()) {
-      start_ = HostClock::now();
-      offset_ = saved;
-    }
-  }
+  /// A number of instructions that should take most of the time, by the speed of late; the rest in further,
+  /// ever shorter ones. An alarm at the deadline would cost more: programming the host's timer and its
+  /// interrupt take 50 us where the host is itself a virtual machine. So there is one a bit later, for a
+  /// guest that has slowed down, and most of the time it is moved on before it goes off.
+  RunLimits limits_until(VirtualNs time) override;
+  bool skip_to(VirtualNs time) override;
+  void state(StateArchive& ar) override;
 
  private:
   using HostClock = std::chrono::steady_clock;
+  struct Slice {
+    HostClock::time_point start{};  ///< zero: there was none
+    uint64_t retired = 0;           ///< at its start
+  };
+  /// Beyond the host's next tick, in most cases, where its timer needs no programming.
+  static constexpr std::chrono::milliseconds kGrace{2};
+  static constexpr double kPartOfRest = 0.85;
+  static constexpr double kLongestSliceNs = 4'000'000;
+  static constexpr double kLastSliceNs = 8'000;
+  static constexpr double kShortestSliceNs = 1'000;  ///< so that a guest with deadlines all the time gets on
+
   VirtualNs at(HostClock::time_point time) const {
     return offset_ + std::chrono::duration_cast<std::chrono::nanoseconds>(time - start_).count();
   }
+  void learn_speed(HostClock::time_point now);
 
+  const CpuState& cpu_;
   std::unique_ptr<HostAlarm> alarm_;
   HostClock::time_point start_ = HostClock::now();
   VirtualNs offset_ = 0;
+  Slice slice_;
+  double instructions_per_ns_ = 0.05;
 };
 
 /// Time is the count of retired instructions, plus the idle time that was skipped.

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -36,21 +35,10 @@ HostAlarm::~HostAlarm() {
   timer_delete(timer_);
 }
 
-void HostAlarm::set(TimePoint time, TimePoint now) {
-  if (set_for_ > now && set_for_ <= time) return;
-  set_for_ = time;
-  program(time);
-}
-
-void HostAlarm::cancel() {
-  if (set_for_ == TimePoint{}) return;
-  set_for_ = {};
-  program({});
-}
-
-/// 0 disarms.
-void HostAlarm::program(TimePoint time) {
-  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+void HostAlarm::set_between(TimePoint earliest, TimePoint latest) {
+  if (set_for_ >= earliest && set_for_ <= latest) return;
+  set_for_ = earliest + (latest - earliest) / 2;
+  const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(set_for_.time_since_epoch()).count();
   constexpr int64_t kNsPerSecond = 1'000'000'000;
   const itimerspec setting{{}, {ns / kNsPerSecond, ns % kNsPerSecond}};
   CHECK(timer_settime(timer_, TIMER_ABSTIME, &setting, nullptr) == 0);

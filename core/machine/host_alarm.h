@@ -11,7 +11,7 @@
 
 namespace vireo {
 
-/// Of the thread that constructs it; used and destroyed there too. One system call sets or cancels it.
+/// Of the thread that constructs it; used and destroyed there too.
 class HostAlarm {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -22,17 +22,15 @@ class HostAlarm {
   HostAlarm(const HostAlarm&) = delete;
   HostAlarm& operator=(const HostAlarm&) = delete;
 
-  /// Attention::kExit is requested at `time`, at once if that is past, or before: an alarm that is set for
-  /// earlier stays. So set it again whenever the engine comes back.
-  void set(TimePoint time, TimePoint now);
-  void cancel();
+  /// Attention::kExit is requested in the middle between these times, unless this is called again before. No
+  /// system call if the time of the last call will do.
+  void set_between(TimePoint earliest, TimePoint latest);
 
  private:
   explicit HostAlarm(timer_t timer) : timer_(timer) {}
-  void program(TimePoint time);
 
   timer_t timer_;
-  TimePoint set_for_{};  ///< past: not set
+  TimePoint set_for_{};
 };
 
 }  // namespace vireo

@@ -4,6 +4,7 @@
 #include <sha2.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/isa/cpuid.h"
 #include "core/log.h"
@@ -22,7 +23,7 @@ namespace {
 std::unique_ptr<MachineClock> make_clock(const MachineConfig& config, const CpuState& cpu,
                                          std::unique_ptr<HostAlarm> alarm) {
   if (config.clock == ClockKind::kVirtual) return std::make_unique<VirtualClock>(cpu, config.virtual_mips);
-  return std::make_unique<RealtimeClock>(std::move(alarm));
+  return std::make_unique<RealtimeClock>(cpu, std::move(alarm));
 }
 
 }  // namespace
@@ -95,8 +96,9 @@ class Machine::Impl {
         const TimeScope scope(time_.get(), TimeLedger::Component::kDevices);
         scheduler_.run_due();
       }
-      if (clock_->now() >= next_poll_) {
-        next_poll_ = clock_->now() + kPollInterval;
+      const bool poll_due = clock_->now() >= next_poll_;
+      if (poll_due) next_poll_ = clock_->now() + kPollInterval;
+      if (poll_requested_.exchange(false) || poll_due) {
         const TimeScope scope(time_.get(), TimeLedger::Component::kFrontEnd);
         if (!poll()) return MachineStop::kAsked;
       }
@@ -123,6 +125,11 @@ class Machine::Impl {
           return MachineStop::kGuestDied;
       }
     }
+  }
+
+  void request_poll() {
+    poll_requested_.store(true);
+    attention_->request_in_handler(Attention::kExit);
   }
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
@@ -248,6 +255,7 @@ class Machine::Impl {
   bool init_asked_ = false;
   unsigned idle_runs_ = 0;
   VirtualNs next_poll_ = 0;
+  std::atomic<bool> poll_requested_ = false;
   uint8_t debug_exit_value_ = 0;
   uint64_t engine_runs_ = 0;
   uint64_t halts_ = 0;
@@ -280,6 +288,10 @@ Machine::~Machine() = default;
 
 MachineStop Machine::run(const std::function<bool()>& poll, const WaitFunction& wait) {
   return impl_->run(poll, wait);
+}
+
+void Machine::request_poll() {
+  impl_->request_poll();
 }
 
 VideoSource& Machine::video() {

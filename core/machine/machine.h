@@ -1,4 +1,5 @@
-// A PC: the facade that front ends use. Everything here belongs to one thread, the one that calls run().
+// A PC: the facade that front ends use. Everything but request_poll() belongs to one thread, the one that
+// calls run().
 #pragma once
 
 #include <signal.h>
@@ -45,6 +46,10 @@ class Machine {
   /// the guest's attention end it with EINTR.
   using WaitFunction = std::function<void(VirtualNs, const sigset_t&)>;
   MachineStop run(const std::function<bool()>& poll, const WaitFunction& wait);
+
+  /// Has run() call `poll` within microseconds, whatever the guest does, or right after it is called. From
+  /// any thread and from handlers of signals that have Attention::signal_number() in their sa_mask.
+  void request_poll();
 
   VideoSource& video();
   KeyboardSink& keyboard();
