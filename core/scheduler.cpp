@@ -36,6 +36,12 @@ void Timer::disarm() {
   armed_ = false;
 }
 
+void Timer::fire_if_due(VirtualNs now) {
+  if (!armed_ || deadline_ > now) return;
+  disarm();
+  fire_();
+}
+
 void Timer::state(StateArchive& ar) {
   bool armed = armed_;
   VirtualNs deadline = armed_ ? deadline_ : 0;

@@ -65,6 +65,9 @@ class Timer {
   void arm_at(VirtualNs deadline);
   void arm_after(VirtualNs delay) { arm_at(scheduler_.now() + delay); }
   void disarm();
+  /// Fires if the deadline is not after `now` and run_due() has not been called since, as happens in real
+  /// time. For registers whose writes change what the timer is about; they go on with the same `now`.
+  void fire_if_due(VirtualNs now);
   bool armed() const { return armed_; }
   /// Valid while armed.
   VirtualNs deadline() const { return deadline_; }

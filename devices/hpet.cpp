@@ -214,6 +214,7 @@ void Hpet::write(uint32_t offset, unsigned size, uint64_t value) {
 }
 
 void Hpet::write_quad(uint32_t offset, uint64_t value, uint64_t written_bits) {
+  for (TimerBlock& timer : timers_) timer.alarm->fire_if_due(scheduler_.now());
   if (offset >= kFirstTimer) {
     const unsigned index = (offset - kFirstTimer) / kTimerStride;
     if (index >= kTimers) return;

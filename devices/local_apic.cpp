@@ -339,7 +339,7 @@ uint32_t LocalApic::read_register(unsigned index) {
     case kRegTimerInitial:
       return timer_initial_;
     case kRegTimerCurrent:
-      return timer_current_count();
+      return timer_current_count(scheduler_.now());
     case kRegTimerDivide:
       return timer_divide_;
     default:
@@ -374,8 +374,10 @@ void LocalApic::write_register(unsigned index, uint32_t value) {
     case kRegSpurious:
       spurious_ = value & 0x3ff;
       if (!software_enabled()) {
+        const VirtualNs now = scheduler_.now();
+        timer_.fire_if_due(now);
         for (uint32_t& entry : lvt_) entry |= kLvtMasked;
-        start_timer();
+        start_timer(now);
       }
       update();
       return;
@@ -389,15 +391,18 @@ void LocalApic::write_register(unsigned index, uint32_t value) {
       icr_high_ = value & 0xff000000;
       return;
     case kRegTimerInitial:
-      timer_initial_ = value;
       timer_start_ = scheduler_.now();
-      start_timer();
+      timer_.fire_if_due(timer_start_);
+      timer_initial_ = value;
+      start_timer(timer_start_);
       return;
     case kRegTimerDivide: {
-      const uint32_t remaining = timer_current_count();
+      const VirtualNs now = scheduler_.now();
+      timer_.fire_if_due(now);
+      const uint32_t remaining = timer_current_count(now);
       timer_divide_ = value & 0xb;
-      timer_start_ = scheduler_.now() - timer_duration(timer_initial_ - remaining);
-      start_timer();
+      timer_start_ = now - timer_duration(timer_initial_ - remaining);
+      start_timer(now);
       return;
     }
     default:
@@ -419,8 +424,10 @@ void LocalApic::write_lvt(Lvt entry, uint32_t value) {
       0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff,  // LINT0, LINT1: also polarity and trigger mode
       0x100ff,
   };
+  const VirtualNs now = scheduler_.now();
+  if (entry == kTimer) timer_.fire_if_due(now);
   lvt_[entry] = (value & kWritable[entry]) | (software_enabled() ? 0 : kLvtMasked);
-  if (entry == kTimer) start_timer();
+  if (entry == kTimer) start_timer(now);
   update();
 }
 
@@ -462,21 +469,20 @@ VirtualNs LocalApic::timer_duration(uint32_t count) const {
   return static_cast<VirtualNs>(muldiv64(uint64_t{count} * timer_divider(), kNsPerSecond, kBusHz));
 }
 
-uint32_t LocalApic::timer_current_count() const {
+uint32_t LocalApic::timer_current_count(VirtualNs now) const {
   if (timer_initial_ == 0) return 0;
-  const uint64_t elapsed_ns = static_cast<uint64_t>(scheduler_.now() - timer_start_);
+  const uint64_t elapsed_ns = static_cast<uint64_t>(now - timer_start_);
   const uint64_t elapsed = muldiv64(elapsed_ns, kBusHz, kNsPerSecond) / timer_divider();
   if ((lvt_[kTimer] & kLvtPeriodic) != 0)
     return timer_initial_ - static_cast<uint32_t>(elapsed % timer_initial_);
   return elapsed >= timer_initial_ ? 0 : timer_initial_ - static_cast<uint32_t>(elapsed);
 }
 
-void LocalApic::start_timer() {
+void LocalApic::start_timer(VirtualNs now) {
   // A masked timer needs no alarm: its count is computed when read.
   timer_.disarm();
   if (timer_initial_ == 0 || (lvt_[kTimer] & kLvtMasked) != 0) return;
   const VirtualNs period = timer_duration(timer_initial_);
-  const VirtualNs now = scheduler_.now();
   if ((lvt_[kTimer] & kLvtPeriodic) == 0) {
     if (now < timer_start_ + period || now == timer_start_) timer_.arm_at(timer_start_ + period);
     return;
@@ -488,7 +494,7 @@ void LocalApic::start_timer() {
 
 void LocalApic::timer_fired() {
   const uint32_t lvt = lvt_[kTimer];
-  if ((lvt & kLvtPeriodic) != 0) start_timer();
+  if ((lvt & kLvtPeriodic) != 0) start_timer(scheduler_.now());
   accept_fixed(static_cast<uint8_t>(lvt), false);
 }
 

@@ -90,8 +90,10 @@ class LocalApic final : public Device, public IoRegion, public InterruptControll
   void update();
 
   void timer_fired();
-  void start_timer();
-  uint32_t timer_current_count() const;
+  /// After fire_if_due() with the same `now`: were the time taken twice, the count of a one-shot could run
+  /// out in between, and its interrupt would be lost.
+  void start_timer(VirtualNs now);
+  uint32_t timer_current_count(VirtualNs now) const;
   /// Duration of `count` timer ticks.
   VirtualNs timer_duration(uint32_t count) const;
   unsigned timer_divider() const;

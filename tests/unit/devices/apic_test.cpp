@@ -206,6 +206,61 @@ TEST_F(ApicTest, OneShotTimerFiresOnce) {
   EXPECT_FALSE(apic_.interrupt_pending());
 }
 
+/// Real time: it passes while the guest writes registers.
+class TickingClock final : public Clock {
+ public:
+  VirtualNs now() const override { return now_ += 100; }
+
+ private:
+  mutable VirtualNs now_ = 0;
+};
+
+class RealtimeApicTest : public testing::Test {
+ protected:
+  RealtimeApicTest() { set(kSvr, 0x1ff); }
+  void set(uint32_t offset, uint32_t value) { apic_.write(offset, 4, value); }
+  /// Within the next 100 us.
+  bool timer_interrupts() {
+    for (int i = 0; i < 1000; ++i) scheduler_.run_due();
+    if (!apic_.interrupt_pending()) return false;
+    apic_.acknowledge();
+    set(kEoi, 0);
+    return true;
+  }
+
+  TickingClock clock_;
+  Scheduler scheduler_{clock_};
+  LocalApic apic_{scheduler_,
+                  {.acknowledge_pic = [] { return uint8_t{0x08}; },
+                   .interrupt_changed = [] {},
+                   .nmi = [] {},
+                   .init = [] {},
+                   .end_of_interrupt = [](uint8_t) {}}};
+};
+
+TEST_F(RealtimeApicTest, OneShotsOfAnyLengthFireOnce) {
+  set(kDivide, 0xb);
+  set(kLvtTimer, 0x40);
+  for (uint32_t count = 1; count < 2000; ++count) {
+    set(kInitialCount, count);
+    ASSERT_TRUE(timer_interrupts()) << count;
+    ASSERT_FALSE(timer_interrupts()) << count;
+  }
+}
+
+TEST_F(RealtimeApicTest, WritesWhileTheCountRunsOutLoseNoInterrupt) {
+  set(kDivide, 0xb);
+  set(kLvtTimer, 0x40);
+  for (uint32_t count = 1; count < 2000; ++count) {
+    set(kInitialCount, count);
+    set(kLvtTimer, 0x40);
+    set(kDivide, 0xb);
+    set(kLvtTimer, 0x40);
+    ASSERT_TRUE(timer_interrupts()) << count;
+    ASSERT_FALSE(timer_interrupts()) << count;
+  }
+}
+
 TEST_F(ApicTest, PeriodicTimerKeepsItsPhaseAndCoalescesWhatIsLate) {
   set(kLvtTimer, kPeriodic | 0x30);
   set(kDivide, 0xb);  // by 1
