@@ -67,7 +67,7 @@ class RequestPoll : public testing::TestWithParam<const char*> {};
 
 TEST_P(RequestPoll, FromAnotherThread) {
   BusyMachine busy(GetParam());
-  busy.expect_polls(200, [&] { busy.machine->request_poll(); });
+  busy.expect_polls(60, [&] { busy.machine->request_poll(); });
 }
 
 std::atomic<Machine*> g_signalled = nullptr;
@@ -82,14 +82,14 @@ TEST_P(RequestPoll, FromASignalHandlerOnTheMachinesThread) {
   BusyMachine busy(GetParam());
   g_signalled = busy.machine.get();
   const pthread_t thread = pthread_self();
-  busy.expect_polls(200, [&] { pthread_kill(thread, SIGUSR1); });
+  busy.expect_polls(60, [&] { pthread_kill(thread, SIGUSR1); });
   sigaction(SIGUSR1, &before, nullptr);
 }
 
 TEST_P(RequestPoll, TwoMachinesInTwoThreads) {
   const auto body = [] {
     BusyMachine busy(GetParam());
-    busy.expect_polls(100, [&] { busy.machine->request_poll(); });
+    busy.expect_polls(40, [&] { busy.machine->request_poll(); });
   };
   std::thread one(body);
   body();
