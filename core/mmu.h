@@ -110,8 +110,8 @@ class Mmu {
   virtual void keep_spaces_after(uint32_t loads) = 0;
   /// Of the address space that has the current space: no two ever have the same.
   virtual uint64_t space_serial() const = 0;
-  virtual TlbTables& space_tables(unsigned space, Privilege privilege) = 0;
-  virtual TlbMirror& space_mirror(unsigned space, Privilege privilege) = 0;
+  /// Of the current space.
+  virtual TlbMirror& mirror(Privilege privilege) = 0;
 
   /// Counters for --stats, as ExecutionEngine's.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {

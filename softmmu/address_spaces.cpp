@@ -108,10 +108,9 @@ void AddressSpaces::forget(unsigned number) {
 
 void AddressSpaces::flush() {
   tlb_.flush();
-  watch_.clear();
-  for (Space& s : spaces_) {
-    s.level1.fill(0);
-    s.level2.fill(0);
+  for (unsigned i = 0; i < spaces_.size(); ++i) {
+    Space& s = spaces_[i];
+    if (s.kept) stop_watching(i);
     s.stale.clear();
     s.all_stale = false;
     s.kept = s.kept && may_keep();
@@ -137,7 +136,7 @@ bool AddressSpaces::note_walk(const PageWalk& walk, Gla address) {
   Space& s = spaces_[number];
   if (!s.kept || s.all_stale || walk.translation().global) return false;
   bool marked = false;
-  const unsigned bits = index_bits();
+  const unsigned bits = table_shape(paging_mode(cpu_)).index_bits;
   for (const PageWalk::Step& step : walk.steps()) {
     const auto index = static_cast<uint16_t>(address.value >> (12 + bits * step.level));
     uint32_t& watched = step.level == 1 ? s.level1[index] : s.level2[index];
@@ -161,10 +160,10 @@ void AddressSpaces::written(Gpa start, uint64_t size) {
   if (watch_.uses(start).empty()) return;
   const std::vector<TableWatch::Use> uses = watch_.uses(start);
   ++writes_;
-  const unsigned bits = index_bits();
-  const unsigned entry_shift = bits == 9 ? 3 : 2;
-  const uint64_t first = start.page_offset() >> entry_shift;
-  const uint64_t last = (start.page_offset() + size - 1) >> entry_shift;
+  const TableShape shape = table_shape(paging_mode(cpu_));
+  const unsigned bits = shape.index_bits;
+  const uint64_t first = start.page_offset() / shape.entry_size;
+  const uint64_t last = (start.page_offset() + size - 1) / shape.entry_size;
   for (const TableWatch::Use& use : uses) {
     const unsigned shift = bits * (use.level - 1u);
     note_write(use.space,

@@ -76,8 +76,6 @@ class AddressSpaces {
   static constexpr uint64_t kNoCr3 = ~uint64_t{0};
 
   bool may_keep() const;
-  /// Of the paging mode: log2 of a table's entries.
-  unsigned index_bits() const { return cpu_.cr4 & cr4::kPae ? 9 : 10; }
   void leave_current();
   void enter();
   unsigned find_or_choose();

@@ -21,23 +21,6 @@ constexpr uint64_t bits(unsigned high, unsigned low) {
   return (~uint64_t{0} >> (63 - high)) & (~uint64_t{0} << low);
 }
 
-struct Mode {
-  unsigned levels;
-  unsigned index_bits;
-  unsigned entry_size;
-};
-
-constexpr Mode mode_of(PagingMode mode) {
-  switch (mode) {
-    case PagingMode::k32Bit:
-      return {2, 10, 4};
-    case PagingMode::kPae:
-      return {2, 9, 8};  // below the PDPTE registers
-    default:
-      return {4, 9, 8};
-  }
-}
-
 /// Bits that must be 0 in a present entry. `level` counts from 1 at the leaf.
 uint64_t reserved_bits(PagingMode mode, unsigned level, bool large, bool nxe, unsigned physical_bits) {
   if (mode == PagingMode::k32Bit) {
@@ -52,6 +35,17 @@ uint64_t reserved_bits(PagingMode mode, unsigned level, bool large, bool nxe, un
 }
 
 }  // namespace
+
+TableShape table_shape(PagingMode mode) {
+  switch (mode) {
+    case PagingMode::k32Bit:
+      return {2, 10, 4};
+    case PagingMode::kPae:
+      return {2, 9, 8};  // below the PDPTE registers
+    default:
+      return {4, 9, 8};
+  }
+}
 
 PagingMode paging_mode(const CpuState& cpu) {
   if (!cpu.paging()) return PagingMode::kNone;
@@ -70,7 +64,7 @@ PageWalk::PageWalk(const CpuState& cpu, TableMemory& memory, unsigned physical_b
     translation_ = {.page = {address.value & 0xffff'f000}, .dirty = true};
     return;
   }
-  const Mode mode = mode_of(paging);
+  const TableShape mode = table_shape(paging);
   const bool nxe = cpu.msr.efer & efer::kNxe;
   entry_size_ = mode.entry_size;
 

@@ -18,6 +18,14 @@ enum class PagingMode : uint8_t { kNone, k32Bit, kPae, k4Level };
 
 PagingMode paging_mode(const CpuState& cpu);
 
+/// Of the paging structures of a mode with paging.
+struct TableShape {
+  unsigned levels;
+  unsigned index_bits;  ///< log2 of a table's entries
+  unsigned entry_size;  ///< in bytes
+};
+TableShape table_shape(PagingMode mode);
+
 /// What the page tables say about one linear page; independent of who asks.
 struct Translation {
   Gpa page;  ///< physical address of the 4-KiB page (also inside large pages)

@@ -23,7 +23,7 @@ SoftMmu::SoftMmu(CpuState& cpu, GuestMemory& memory, unsigned physical_bits)
 void SoftMmu::space_changed() {
   exec_generation_ = &tlb_.exec_generation();
   for (Privilege privilege : {Privilege::kSupervisor, Privilege::kUser})
-    tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(tlb_.current(), privilege);
+    tables_[static_cast<unsigned>(privilege)] = &tlb_.tables(privilege);
 }
 
 SoftMmu::~SoftMmu() {

@@ -34,12 +34,7 @@ class SoftMmu final : public Mmu, private MemoryListener {
 
   unsigned space() const override { return tlb_.current(); }
   uint64_t space_serial() const override { return spaces_.serial(); }
-  TlbTables& space_tables(unsigned space, Privilege privilege) override {
-    return tlb_.tables(space, privilege);
-  }
-  TlbMirror& space_mirror(unsigned space, Privilege privilege) override {
-    return tlb_.mirror(space, privilege);
-  }
+  TlbMirror& mirror(Privilege privilege) override { return tlb_.mirror(privilege); }
   void keep_spaces_after(uint32_t loads) override { spaces_.keep_after(loads); }
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 

@@ -48,13 +48,14 @@ class SoftTlb {
   /// Makes another space, below Mmu::kSpaces, the current one.
   void enter(unsigned space, bool write_protect);
 
-  TlbTables& tables(unsigned space, Privilege privilege) {
-    return this->space(space).tables[static_cast<unsigned>(privilege)];
+  // Of the current space.
+  TlbTables& tables(Privilege privilege) {
+    return spaces_[current_]->tables[static_cast<unsigned>(privilege)];
   }
-  TlbMirror& mirror(unsigned space, Privilege privilege) {
-    return this->space(space).mirrors[static_cast<unsigned>(privilege)];
+  TlbMirror& mirror(Privilege privilege) {
+    return spaces_[current_]->mirrors[static_cast<unsigned>(privilege)];
   }
-  /// Mmu::exec_generation(), of the current space.
+  /// Mmu::exec_generation().
   const std::array<uint64_t, 2>& exec_generation() const { return spaces_[current_]->exec_generation; }
 
   /// Null if the page has no translation in the current space. The pointer is good until something is added

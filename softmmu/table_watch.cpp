@@ -32,10 +32,4 @@ void TableWatch::drop_space(unsigned space) {
   pages_of_[space].clear();
 }
 
-void TableWatch::clear() {
-  for (const auto& [page, uses] : uses_) memory_.clear_tables_mark({page});
-  uses_.clear();
-  for (std::vector<uint64_t>& pages : pages_of_) pages.clear();
-}
-
 }  // namespace vireo

@@ -30,7 +30,6 @@ class TableWatch {
   /// Of the page that `address` is in. The reference is good until the next call of another member.
   const std::vector<Use>& uses(Gpa address) const;
   void drop_space(unsigned space);
-  void clear();
   size_t pages() const { return uses_.size(); }
 
  private:

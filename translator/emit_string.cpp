@@ -12,7 +12,7 @@ using isa::Mnemonic;
 
 namespace {
 
-constexpr unsigned kEcx = 1, kEsi = 6, kEdi = 7;
+constexpr unsigned kEsi = 6, kEdi = 7;
 
 x86::Gp sized(const x86::Gp& r, unsigned bytes) {
   return bytes == 4 ? x86::Gp(r.r32()) : bytes == 2 ? x86::Gp(r.r16()) : x86::Gp(r.r8());
@@ -101,6 +101,18 @@ void Emitter::emit_one_page_check(const Gp& pointer) {
   a.ja(step_label());
 }
 
+/// Goes to `none` if ECX is 0, and on if all that is left to do lies in one page, at ESI (`source`) in
+/// another one.
+void Emitter::emit_whole_run_check(unsigned bytes, bool source, const Label& none) {
+  emit_upward_check();
+  a.test(x86::ecx, x86::ecx);
+  a.jz(none);
+  a.mov(x86::r12d, x86::ecx);
+  a.shl(x86::r12, log2_bytes(bytes));
+  emit_one_page_check(x86::edi);
+  if (source) emit_one_page_check(x86::esi);
+}
+
 bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   const isa::Insn& insn = x.insn;
   const Mnemonic mnemonic = x.row->mnemonic;
@@ -111,15 +123,9 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   if (mnemonic == Mnemonic::CMPS) return emit_repeated_cmps(x);
   if (!copies && mnemonic != Mnemonic::STOS) return false;
   const unsigned bytes = element_bytes(insn);
-  const Gp ecx = host::guest32(kEcx), esi = host::guest32(kEsi), edi = host::guest32(kEdi);
+  const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
   const Label done = a.newLabel();
-  emit_upward_check();
-  a.test(ecx, ecx);
-  a.jz(done);
-  a.mov(x86::r12d, ecx);
-  a.shl(x86::r12, log2_bytes(bytes));
-  emit_one_page_check(edi);
-  if (copies) emit_one_page_check(esi);
+  emit_whole_run_check(bytes, copies, done);
   // Pages as a whole are probed: no element crosses one.
   if (copies) {
     // The source first: if it faults, the destination has not been accessed.
@@ -154,15 +160,9 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
 
 bool Emitter::emit_repeated_cmps(const ScannedInsn& x) {
   const unsigned bytes = element_bytes(x.insn);
-  const Gp ecx = host::guest32(kEcx), esi = host::guest32(kEsi), edi = host::guest32(kEdi);
+  const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
   const Label none = a.newLabel();
-  emit_upward_check();
-  a.test(ecx, ecx);
-  a.jz(none);
-  a.mov(x86::r12d, ecx);
-  a.shl(x86::r12, log2_bytes(bytes));
-  emit_one_page_check(edi);
-  emit_one_page_check(esi);
+  emit_whole_run_check(bytes, true, none);
   emit_probe(edi, 1, false);
   a.mov(x86::r12, host::kDelta);
   emit_probe(esi, 1, false);

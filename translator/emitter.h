@@ -162,6 +162,7 @@ class Emitter {
   bool emit_repeated_cmps(const ScannedInsn& x);
   void emit_upward_check();
   void emit_one_page_check(const Gp& pointer);
+  void emit_whole_run_check(unsigned bytes, bool source, const Label& none);
 
   // --- memory (emit_memory.cpp)
   /// The memory operand's offset, truncated to the address size, in the register returned (kAddress or the

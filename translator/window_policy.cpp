@@ -35,9 +35,7 @@ Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, 
   // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
     State& s = policy->states_[mmu.space()][static_cast<unsigned>(privilege)];
-    auto window = Window::create(memory, mmu.tables(privilege), mmu.space_mirror(mmu.space(), privilege));
-    if (!window) return window.error();
-    s.window = window.take();
+    if (auto made = policy->make_window(s, privilege); !made) return made.error();
   }
   return policy;
 }
@@ -52,14 +50,17 @@ void WindowPolicy::begin(State& s, Privilege privilege) {
   if (after_ == 0) promote(s, privilege);
 }
 
+Result<void> WindowPolicy::make_window(State& s, Privilege privilege) {
+  auto window = Window::create(memory_, mmu_.tables(privilege), mmu_.mirror(privilege));
+  if (!window) return window.error();
+  s.window = window.take();
+  return {};
+}
+
 bool WindowPolicy::promote(State& s, Privilege privilege) {
-  if (!s.window) {
-    auto window = Window::create(memory_, mmu_.tables(privilege), mmu_.space_mirror(mmu_.space(), privilege));
-    if (!window) {
-      s.threshold = kLongestWait;
-      return false;
-    }
-    s.window = window.take();
+  if (!s.window && !make_window(s, privilege)) {
+    s.threshold = kLongestWait;
+    return false;
   }
   s.cost = cost_of(*s.window);
   s.on = true;

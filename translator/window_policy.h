@@ -62,6 +62,8 @@ class WindowPolicy {
   }
   /// The space has another address space now.
   void begin(State& state, Privilege privilege);
+  /// For the current address space.
+  Result<void> make_window(State& state, Privilege privilege);
   bool promote(State& state, Privilege privilege);
   /// All but one window, which may be null.
   void clear_all_but(const Window* window);

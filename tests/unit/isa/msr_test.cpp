@@ -12,8 +12,7 @@ class FakeMmu final : public Mmu {
   unsigned space() const override { return 0; }
   void keep_spaces_after(uint32_t) override {}
   uint64_t space_serial() const override { return 0; }
-  TlbTables& space_tables(unsigned, Privilege privilege) override { return tables(privilege); }
-  TlbMirror& space_mirror(unsigned, Privilege) override { return mirror_; }
+  TlbMirror& mirror(Privilege) override { return mirror_; }
   std::optional<PageFault> fill(Gla, Access, Privilege) override { return {}; }
   bool permits(Gla, Access, Privilege) const override { return true; }
   void read_slow(Gla, Privilege, void*, unsigned) override {}
