@@ -68,6 +68,9 @@ bool FuzzRunner::run_case(uint64_t number) {
   watchdog_.idle();
   if (!failure) return true;
   counters_.failures++;
+  // At once: shrinking takes its time.
+  fmt::print("\ndifference in a case: {}, or with history: {}\n", alone(number), with_history(number));
+  std::fflush(stdout);
   FuzzCase least = c;
   if (check_fresh(c))
     shrink(least, *failure);

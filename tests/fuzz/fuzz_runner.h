@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@ class FuzzRunner {
     uint64_t cases = 0, instructions = 0, failures = 0, shutdowns = 0, halts = 0;
     uint64_t endless = 0;  ///< faults or REP without end: compared until then
     std::array<uint64_t, kModes> modes{};
+    std::atomic<bool> stop = false;  ///< end after the current case
   };
 
   /// `first`: number of the case that it begins with; what is reported says how to come to the same state.

@@ -1,6 +1,7 @@
 // test_fuzz: see README.md.
 
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,13 +42,31 @@ struct Limits {
 /// that fails only with its history harder to repeat.
 constexpr uint64_t kBatch = 1000;
 
+/// Of the process that starts the others: SIGTERM and SIGINT end the run, with its summary.
+FuzzRunner::Counters* stoppable = nullptr;
+
+void stop_on_signals(FuzzRunner::Counters& counters) {
+  stoppable = &counters;
+  struct sigaction action {};
+  action.sa_handler = [](int) { stoppable->stop = true; };
+  action.sa_flags = SA_RESTART;
+  for (int signal : {SIGTERM, SIGINT}) sigaction(signal, &action, nullptr);
+}
+
+void leave_signals_to_parent() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGTERM, SIGINT}) sigaddset(&set, signal);
+  sigprocmask(SIG_BLOCK, &set, nullptr);
+}
+
 void run_batch(const FuzzRunner::Options& options, const Limits& limits, Clock::time_point end,
                uint64_t first, uint64_t past, FuzzRunner::Counters& counters) {
   testing::Watchdog watchdog(limits.hang_s);
   FuzzRunner runner(options, watchdog, first, counters);
   constexpr uint64_t kCasesBetweenLooks = 100;
   uint64_t number = first;
-  while (number < past && Clock::now() < end && counters.failures < limits.most_failures) {
+  while (number < past && Clock::now() < end && counters.failures < limits.most_failures && !counters.stop) {
     runner.run_case(number++);
     if (number % kCasesBetweenLooks == 0 && !runner.check_canaries(number - 1)) return;
   }
@@ -61,6 +80,7 @@ void run_child(const FuzzRunner::Options& options, const Limits& limits, Clock::
   const pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
+    leave_signals_to_parent();
     run_batch(options, limits, end, first, past, counters);
     std::fflush(stdout);
     _exit(0);
@@ -91,9 +111,10 @@ int run(const FuzzRunner::Options& options, const Limits& limits) {
   } else {
     const uint64_t past =
         limits.cases > ~uint64_t{0} - limits.first ? ~uint64_t{0} : limits.first + limits.cases;
+    stop_on_signals(counters);
     counters.current = limits.first;
     for (uint64_t next = limits.first;
-         next < past && Clock::now() < end && counters.failures < limits.most_failures;) {
+         next < past && Clock::now() < end && counters.failures < limits.most_failures && !counters.stop;) {
       const uint64_t batch_end = std::min(past, (next / kBatch + 1) * kBatch);
       run_child(options, limits, end, next, batch_end, counters);
       next = counters.current + 1;
