@@ -192,6 +192,8 @@ Interp::StepResult Interp::Impl::step_carefully() {
   if (in.rep_paused) {
     in.rep_paused = false;
     rep_incomplete = true;
+    // RF goes when the whole instruction has been executed.
+    if (resume) cpu.rflags |= rflags::kRf;
     result = StepResult::kIncomplete;
   } else {
     ++cpu.retired;

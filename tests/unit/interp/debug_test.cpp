@@ -87,6 +87,27 @@ TEST_F(DebugTest, InstructionBreakpointIsAFaultThatRfSkips) {
   EXPECT_FALSE(cpu.rflags & rflags::kRf);
 }
 
+TEST_F(DebugTest, RfStaysUntilARepeatedInstructionHasEnded) {
+  arm(0, kCode, 0, 0);
+  cpu.rflags |= rflags::kRf;
+  cpu.reg(Gpr::kRcx) = 3;
+  cpu.reg(Gpr::kRsi) = 0x50000;
+  cpu.reg(Gpr::kRdx) = 0x80;
+  echo.on_write = [&] { attention.request(Attention::kExit); };
+  put(kCode, {0xf3, 0x6e, 0xf4});  // rep outsb; hlt
+  for (unsigned left : {2, 1}) {
+    ASSERT_EQ(interp->run({}), ExitReason::kAttention);
+    EXPECT_EQ(reg(Gpr::kRcx), left);
+    EXPECT_TRUE(cpu.rflags & rflags::kRf);
+  }
+  echo.on_write = {};
+  run_to_halt();
+  EXPECT_EQ(vector(), -1);
+  EXPECT_EQ(cpu.rip, kCode + 3);
+  EXPECT_EQ(echo.writes, 3u);
+  EXPECT_FALSE(cpu.rflags & rflags::kRf);
+}
+
 TEST_F(DebugTest, DataBreakpointTrapsAfterTheAccess) {
   arm(1, 0x50004, 1, 3);
   // mov eax,[0x50004]; mov [0x50003],al; mov [0x50002],ecx
