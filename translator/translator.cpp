@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/interp/handlers.h"
 #include "core/interp/mxcsr.h"
 #include "core/isa/cpuid.h"
 #include "core/log.h"
@@ -216,7 +217,8 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   // Pages with code that are written to often are mixed ones soon.
   const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
-  const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn);
+  // The fast path may have walked page tables, as the interpreter's own first access would have.
+  const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn, !may_go_on());
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
   // Not an access across pages, of which a loop has many and more that are not.
@@ -465,6 +467,27 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   if (frame->fpu_ready != 0) store_fpu();
   handle_exit();
   cpu.retired = retired_now();
+  if (auto decoded = std::exchange(fetched_already, std::nullopt)) {
+    const interp::Handler handler = interp::bind_handler(*decoded, context.model);
+    interp.execute_plain(handler, *decoded, true);
+    settle_windows();
+  }
+}
+
+/// An instruction of a block, from its bytes; nothing if they have become others.
+std::optional<isa::Insn> Translator::Impl::decode_again(const Block& block, unsigned insn) const {
+  std::array<uint8_t, isa::kMaxInsnLength> bytes{};
+  const unsigned start = block.insn_offset[insn], length = block.insn_offset[insn + 1u] - start;
+  const auto in_first =
+      static_cast<unsigned>(std::min<uint64_t>(length, kPageSize - (block.physical + start) % kPageSize));
+  std::copy_n(block.guest_code[0] + start, in_first, bytes.begin());
+  if (in_first < length) std::copy_n(block.guest_code[1], length - in_first, bytes.begin() + in_first);
+  isa::Insn decoded;
+  if (isa::decode({bytes.data(), length}, interp.code_size(), decoded) != isa::DecodeStatus::kOk ||
+      decoded.length != length) {
+    return std::nullopt;
+  }
+  return decoded;
 }
 
 const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, SiteUse use) const {
@@ -515,6 +538,16 @@ void Translator::Impl::handle_exit() {
     cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
     if (insn < 64 && (block->behind_sti >> insn & 1) != 0) cpu.interrupt_shadow = CpuState::Shadow::kSti;
   };
+  const auto step = [&](unsigned insn) {
+    leave_before(insn);
+    leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+    if (may_go_on() || insn == block->insn_count) return;
+    // The fast path has walked page tables, and code may be elsewhere now: for what comes behind it.
+    fetched_already = decode_again(*block, insn);
+    if (!fetched_already) return;
+    leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
+    cpu.interrupt_shadow = CpuState::Shadow::kNone;
+  };
   switch (site.kind) {
     case Site::Kind::kLink:
       cpu.rip = block->exits[site.insn].target_rip;
@@ -526,8 +559,7 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kReadEflags:
     case Site::Kind::kWriteSaved:
     case Site::Kind::kWriteEflags:
-      leave_before(site.insn);
-      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      step(site.insn);
       count_exit(Leaving::kWindow);
       // A signal is a dear way to find MMIO, or a page with code.
       if (std::exchange(fill_denied, false) && options.adapt && block->translated())
@@ -536,8 +568,7 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:
     case Site::Kind::kFaultSaved:
-      leave_before(site.insn);
-      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      step(site.insn);
       count_exit(site.kind == Site::Kind::kStep ? Leaving::kStep : Leaving::kHostFault);
       break;
     case Site::Kind::kChanged:

@@ -55,6 +55,7 @@ struct Translator::Impl {
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
+  std::optional<isa::Insn> decode_again(const Block& block, unsigned insn) const;
   bool fails_too_often(Block& block, uint64_t retired);
   Block* replace(Block& block);
   void count_exit(Leaving why);
@@ -125,6 +126,8 @@ struct Translator::Impl {
   /// cpu.retired when the countdown reaches 0.
   uint64_t retired_at_zero = 0;
   interp::Interp::Amount todo = interp::Interp::Amount::kNothing;
+  /// The instruction at CS:RIP, which handle_exit() has found out must not be fetched anew.
+  std::optional<isa::Insn> fetched_already;
   /// The exit that the block at the new CS:RIP is to be linked to.
   Block* link_from = nullptr;
   unsigned link_exit = 0;

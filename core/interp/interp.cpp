@@ -84,10 +84,10 @@ std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount)
   }
 }
 
-Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn) {
+Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn, bool fetch_behind) {
   Impl& impl = *impl_;
   impl.rep_incomplete = false;
-  block_ended = false;
+  block_ended = fetch_behind;
   own_code_ = nullptr;
   next_rip = cpu.rip + insn.length;
   try {

@@ -83,7 +83,8 @@ class Interp final : public ExecutionEngine {
     kElsewhere,  ///< CS:RIP may be anywhere, the mode another, the TLB flushed; the state is plain
     kStop,       ///< advance() has to look first
   };
-  PlainResult execute_plain(Handler handler, const Insn& insn);
+  /// `fetch_behind`: what follows, be it the next iteration of a REP instruction, must be fetched anew.
+  PlainResult execute_plain(Handler handler, const Insn& insn, bool fetch_behind = false);
   /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
   /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
   const bool* interrupt_waiting() const { return &interrupt_waiting_; }

@@ -105,4 +105,22 @@ struct Interp::Impl {
            careful_steps = 0;
 };
 
+/// Around what may walk page tables or write to them: if a page of code is another one now, or gone, the
+/// next instruction is fetched anew.
+class FetchWatch {
+ public:
+  explicit FetchWatch(Interp& interp) : interp_(interp), generation_(generation()) {}
+  ~FetchWatch() {
+    if (generation() != generation_) interp_.end_block();
+  }
+  FetchWatch(const FetchWatch&) = delete;
+  FetchWatch& operator=(const FetchWatch&) = delete;
+
+ private:
+  uint64_t generation() const { return interp_.mmu.exec_generation(interp_.privilege()); }
+
+  Interp& interp_;
+  const uint64_t generation_;
+};
+
 }  // namespace vireo::interp

@@ -20,6 +20,7 @@ uint32_t Interp::port_in(uint16_t port, unsigned size) {
   check_io(port, size);
   cpu.pending_dr6 |= impl_->match_breakpoints(impl_->breakpoints.io, port, size, true);
   if (cpu.pending_dr6 != 0) end_block();
+  const FetchWatch watch(*this);  // DMA
   return context.ports.read(port, size);
 }
 
@@ -27,6 +28,7 @@ void Interp::port_out(uint16_t port, unsigned size, uint32_t value) {
   check_io(port, size);
   cpu.pending_dr6 |= impl_->match_breakpoints(impl_->breakpoints.io, port, size, true);
   if (cpu.pending_dr6 != 0) end_block();
+  const FetchWatch watch(*this);
   context.ports.write(port, size, value);
 }
 

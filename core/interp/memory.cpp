@@ -58,6 +58,7 @@ void Interp::check_limit(SegReg which, uint64_t offset, unsigned size) const {
 }
 
 void Interp::read_linear(Gla address, Privilege privilege, void* out, unsigned size) {
+  const FetchWatch watch(*this);
   const unsigned first = bytes_in_page(address, size);
   const Gla second{(address.value + first) & linear_mask_};
   fill_or_throw(mmu, address, Access::kRead, privilege);
@@ -67,6 +68,7 @@ void Interp::read_linear(Gla address, Privilege privilege, void* out, unsigned s
 }
 
 void Interp::write_linear(Gla address, Privilege privilege, const void* bytes, unsigned size) {
+  const FetchWatch watch(*this);
   const unsigned first = bytes_in_page(address, size);
   const Gla second{(address.value + first) & linear_mask_};
   fill_or_throw(mmu, address, Access::kWrite, privilege);
@@ -106,6 +108,7 @@ void Interp::probe_write(SegReg segment, uint64_t offset, unsigned size) {
   const Gla address{(cpu.segment(segment).base + offset) & linear_mask_};
   check_alignment(cpu, address.value, size);
   const unsigned first = bytes_in_page(address, size);
+  const FetchWatch watch(*this);
   fill_or_throw(mmu, address, Access::kWrite, privilege_);
   if (first < size) fill_or_throw(mmu, {(address.value + first) & linear_mask_}, Access::kWrite, privilege_);
 }
