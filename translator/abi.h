@@ -38,10 +38,11 @@ inline const Gpq kFrame = r14;      ///< Frame + kFrameBias
 inline const Gpq kCountdown = r15;  ///< instructions that may still retire
 }  // namespace host
 
-/// The low six bits of kTlb and kFrame are shift counts for SHRX: the page number of an address, the sign of
-/// the countdown.
-inline constexpr int kTlbBias = 12;
-inline constexpr int kFrameBias = 63;
+/// The low bits of kTlb and kFrame are shift counts for SHRX. 32-bit shifts by kFrame give the page number of
+/// an address, 64-bit ones are not 0 if the countdown is below 0; those by kTlb:
+/// Emitter::emit_trusting_probe.
+inline constexpr int kTlbBias = 10;
+inline constexpr int kFrameBias = 44;
 
 /// A signal handler takes this off the countdown, so that the next poll leaves; maybe more than once.
 inline constexpr uint64_t kLeaveSoon = uint64_t{1} << 40;
@@ -90,8 +91,7 @@ inline constexpr uint8_t kSse = 1u << 2;
 /// MXCSR.PM to MXCSR.IM.
 inline constexpr uint32_t kMxcsrMasks = 0x1f80;
 
-/// What translated code reaches in memory beside the guest's. Page-aligned; ends at the end of a page that an
-/// inaccessible page follows.
+/// What translated code reaches in memory beside the guest's. Page-aligned; kFrameGuardBytes follow.
 struct Frame {
   CpuState* cpu;
   void* translator;
@@ -124,6 +124,8 @@ struct Frame {
 
 /// Of the mapping whose first byte is the Frame's; the last eight are what the countdown's poll reads.
 inline constexpr size_t kFrameBytes = (sizeof(Frame) + 8 + 4095) & ~size_t{4095};
+/// Inaccessible, behind those: as far as a poll with a countdown below 0 reaches.
+inline constexpr size_t kFrameGuardBytes = (uint64_t{1} << (64 - kFrameBias)) * 8;
 
 static_assert(offsetof(Frame, views) + sizeof(Frame::views) <= 127 + 512,
               "hot fields stay near the front, where displacements are short");
@@ -139,12 +141,13 @@ struct Site {
     kPollEflags,   ///< the same, flags in EFLAGS
     kFaultEflags,  ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
     kFaultSaved,   ///< the same, flags in rax
-    // An access through a window: mapped and tried again, or as kStep.
+    // An access through a window, or behind a probe that trusts: made possible and tried again, or as kStep.
     kReadSaved,
     kReadEflags,
     kWriteSaved,
     kWriteEflags,
-    kFpu,  ///< nothing leaves here: an x87 instruction pointer may be this address
+    kUnaligned,  ///< a probe that trusts has been given an unaligned address; as kStep, flags in EFLAGS
+    kFpu,        ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

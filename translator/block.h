@@ -27,8 +27,9 @@ struct Mode {
     /// page. No mode of the CPU.
     kPlain = 1u << 9,
     kWindow = 1u << 10,  ///< guest memory is reached through the privilege's Window
+    kTrust = 1u << 11,   ///< probes leave it to the host to notice what they cannot give
   };
-  static constexpr unsigned kCodeSegmentShift = 11;  ///< above: number of the (base, limit) of CS; 0 is flat
+  static constexpr unsigned kCodeSegmentShift = 12;  ///< above: number of the (base, limit) of CS; 0 is flat
   uint32_t bits = 0;
 
   bool has(uint32_t bit) const { return bits & bit; }
@@ -78,7 +79,8 @@ struct Block {
   State state = State::kCold;
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
-  /// Instructions that probe although the block is made for a window: bit i for the i-th.
+  /// Instructions whose probes check everything, although the block's mode is kWindow or kTrust: bit i for
+  /// the i-th.
   uint64_t always_probe = 0;
   /// Instructions directly behind a translated STI: bit i for the i-th.
   uint64_t behind_sti = 0;

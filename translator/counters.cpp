@@ -48,7 +48,9 @@ std::string_view leaving_name(Leaving leaving) {
     case Leaving::kHostFault:
       return "host exception";
     case Leaving::kWindow:
-      return "window";
+      return "access not direct";
+    case Leaving::kUnaligned:
+      return "access not aligned";
     case Leaving::kEvent:
       return "event";
     case Leaving::kModeChanged:

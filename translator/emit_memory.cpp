@@ -1,11 +1,21 @@
 // Memory operands in TLB mode: offset, segment, probe. The one seam that another way to reach guest memory
 // replaces.
+#include <bit>
+
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
 
 namespace vireo::translator {
 
 using namespace asmjit;
+
+namespace {
+
+constexpr size_t delta_table(bool write) {
+  return write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset;
+}
+
+}  // namespace
 
 x86::Gp Emitter::emit_offset(const isa::Insn& insn) {
   const bool has_base = insn.base < isa::kNoRegister;
@@ -67,21 +77,29 @@ x86::Gp Emitter::emit_segment(SegReg segment, Gp offset, unsigned bytes, bool wr
 
 void Emitter::emit_page_number(const Gp& out, const Gp& linear) {
   if (environment_.bmi2) {
-    a.shrx(out.r32(), linear.r32(), host::kTlb.r32());
+    a.shrx(out.r32(), linear.r32(), host::kFrame.r32());
   } else {
     a.mov(out.r32(), linear.r32());
     a.shr(out.r32(), 12);
   }
 }
 
-void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned) {
+void Emitter::emit_checked_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned,
+                                 bool find_miss) {
   save_flags();
   use_delta();
   const Gp linear = linear32.r32();
-  SlowProbe slow{a.newLabel(), Label(), Label(),
-                 a.newLabel(), Label(), step_label(),
-                 linear,       insn_,   static_cast<uint8_t>(bytes),
-                 write,        aligned};
+  SlowProbe slow{find_miss ? a.newLabel() : Label(),
+                 Label(),
+                 Label(),
+                 a.newLabel(),
+                 Label(),
+                 step_label(),
+                 linear,
+                 insn_,
+                 static_cast<uint8_t>(bytes),
+                 write,
+                 aligned};
   if (bytes > 1 && !write && !aligned) slow.across = a.newLabel();
   a.bind(slow.retry);
   // MOVUPS and its like are hardly ever aligned; narrower operands mostly are.
@@ -94,9 +112,11 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
     slow.back = a.newLabel();
   }
   emit_page_number(host::kDelta, linear);
-  a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
-  a.test(host::kDelta, host::kDelta);
-  a.jz(slow.miss);
+  a.mov(host::kDelta, tlb_word(delta_table(write), host::kDelta));
+  if (find_miss) {
+    a.test(host::kDelta, host::kDelta);
+    a.jz(slow.miss);
+  }
   if (bytes > 1 && !expect_unaligned && !aligned) {
     slow.unaligned = a.newLabel();
     slow.back = a.newLabel();
@@ -108,11 +128,52 @@ void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool al
   slow_probes_.push_back(slow);
 }
 
+// A delta of 0 makes the access go to the host's lowest 4 GiB, where nothing is (TrustPolicy). The low bits
+// of an unaligned address are rotated to where they make that of the TLB's word one that no table can have:
+// beyond bit 54.
+void Emitter::emit_trusting_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned) {
+  use_delta();
+  const Gp linear = linear32.r64();
+  if (bytes == 1 || aligned) {
+    emit_page_number(host::kDelta, linear);
+  } else {
+    const auto low_bits = static_cast<unsigned>(std::countr_zero(bytes));
+    const unsigned shift = 12 - low_bits;
+    if (shift == kTlbBias) {
+      a.rorx(host::kDelta, linear, low_bits);
+      a.shrx(host::kDelta, host::kDelta, host::kTlb);
+    } else {
+      const Gp rotated = linear == host::kAddress ? host::kFlags : host::kAddress;
+      a.rorx(rotated, linear, low_bits);
+      a.mov(x86::r11d, shift);
+      a.shrx(host::kDelta, rotated, host::kDelta);
+    }
+    add_site(Site::Kind::kUnaligned, insn_);
+  }
+  a.mov(host::kDelta, tlb_word(delta_table(write), host::kDelta));
+}
+
+void Emitter::emit_operand_probe(const Gp& linear, unsigned bytes, bool write, bool aligned) {
+  const bool in_place =
+      aligned || bytes == 1 || (flags_ == FlagState::kEflags && bytes <= 8 && std::has_single_bit(bytes));
+  if (trusting() && in_place) {
+    emit_trusting_probe(linear, bytes, write, aligned);
+  } else {
+    emit_checked_probe(linear, bytes, write, aligned, !trusting());
+  }
+}
+
 void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned) {
-  save_flags();
   use_delta();
   a.mov(x86::r10d, linear);
-  if ((linear & kPageMask) + bytes > kPageSize) {
+  const Mem delta = tlb_word(delta_table(write), linear / kPageSize);
+  const bool across = (linear & kPageMask) + bytes > kPageSize;
+  if (trusting() && !across) {
+    a.mov(host::kDelta, delta);
+    return;
+  }
+  save_flags();
+  if (across) {
     a.jmp(step_label());
     return;
   }
@@ -121,14 +182,14 @@ void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, b
                  x86::r10d,    insn_,   static_cast<uint8_t>(bytes),
                  write,        aligned};
   a.bind(slow.retry);
-  a.mov(host::kDelta, tlb_word(write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, linear / kPageSize));
+  a.mov(host::kDelta, delta);
   a.test(host::kDelta, host::kDelta);
   a.jz(slow.miss);
   slow_probes_.push_back(slow);
 }
 
 void Emitter::note_access(const Mem& place, bool write, FlagState flags) {
-  if (!place.hasSegment()) return;
+  if (!may_trap(place)) return;
   const bool saved = flags == FlagState::kSaved;
   add_site(write ? (saved ? Site::Kind::kWriteSaved : Site::Kind::kWriteEflags)
                  : (saved ? Site::Kind::kReadSaved : Site::Kind::kReadEflags),
@@ -147,7 +208,7 @@ x86::Mem in_window(x86::Mem place, unsigned bytes) {
 
 x86::Mem Emitter::emit_linear(const Gp& linear, unsigned bytes, bool write) {
   if (windowed()) return in_window(x86::ptr(linear.r32()), bytes);
-  emit_probe(linear, bytes, write);
+  emit_operand_probe(linear, bytes, write, false);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
 }
 
@@ -190,7 +251,7 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
   }
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
-  emit_probe(linear, bytes, write, aligned);
+  emit_operand_probe(linear, bytes, write, aligned);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
 }
 

@@ -71,11 +71,11 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   Mem place;
   if (use.memory) place = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
   form.set_memory(place);
-  if ((aligned || place.hasSegment()) && row.flags.modified != 0) restore_flags();  // it may fault
+  if ((aligned || may_trap(place)) && row.flags.modified != 0) restore_flags();  // it may fault
   prepare_flags(row, false);
   if (has_explicit_lengths(row.mnemonic)) a.mov(x86::eax, x86::r8d);  // the flags in rax are dead
   if (row.insn_class == isa::InsnClass::Fpu) add_site(Site::Kind::kFpu, insn_);
-  if (place.hasSegment()) {
+  if (may_trap(place)) {
     note_access(place, use.writes_memory);
   } else if (aligned) {  // host pages are aligned as the guest's are, so what raises #GP here would there
     add_site(flags_ == FlagState::kSaved ? Site::Kind::kFaultSaved : Site::Kind::kFaultEflags, insn_);

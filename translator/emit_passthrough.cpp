@@ -169,7 +169,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   form.eax_in_rax = needs_rax;
   form.high_bytes_exchanged = exchange;
   Mem place;
-  if (use.memory && exchange && windowed()) {
+  if (use.memory && exchange && (windowed() || trusting())) {
     // The halves are exchanged when the access is made: it must not fault.
     const Gp linear = emit_segment(x.insn.segment, emit_offset(x.insn), use.memory_bytes, use.writes_memory);
     emit_probe(linear, use.memory_bytes, use.writes_memory);
@@ -183,7 +183,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   }
   form.set_memory(place);
   // It may fault, with rax in use.
-  if (divides || (place.hasSegment() && needs_rax)) restore_flags();
+  if (divides || (may_trap(place) && needs_rax)) restore_flags();
   const FlagState flags_at_access = divides ? flags_ : prepare_flags(row, needs_rax);
   if (needs_rax) a.mov(x86::eax, x86::r8d);
   const auto exchange_halves = [&] {
@@ -205,7 +205,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     }
   };
   exchange_halves();
-  if (place.hasSegment()) {
+  if (may_trap(place)) {
     note_access(place, use.writes_memory, flags_at_access);
   } else if (divides) {
     add_site(Site::Kind::kFaultEflags, insn_);

@@ -14,7 +14,7 @@ using isa::InsnClass;
 namespace {
 
 /// The word that the countdown's poll reads, in the last bytes of the Frame's pages: with a countdown below 0
-/// the address lies in the inaccessible page behind.
+/// the address lies in the inaccessible pages behind.
 constexpr int32_t kPollOffset = static_cast<int32_t>(kFrameBytes - 8) - kFrameBias;
 
 }  // namespace
@@ -35,7 +35,8 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
   for (const ScannedInsn& x : insns) {
     switch (x.row->insn_class) {
       case InsnClass::Passthrough:
-        if (operand_use(x.insn, *x.row).memory && !mode_.mode.has(Mode::kWindow)) return FlagState::kSaved;
+        if (operand_use(x.insn, *x.row).memory && !mode_.mode.has(Mode::kWindow | Mode::kTrust))
+          return FlagState::kSaved;
         break;
       case InsnClass::Control:
         return x.row->flags.tested != 0 ? FlagState::kEflags : FlagState::kSaved;
@@ -100,7 +101,9 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   groups_ = {};
   if (environment_.options.page_groups && environment_.options.inline_memory &&
       !block.mode.has(Mode::kPlain) && !block.mode.has(Mode::kWindow)) {
-    groups_ = find_page_groups(insns, mode_.mode, block.always_interpret);
+    // A probe that trusts costs half of another, and no group can.
+    const unsigned pays_from = mode_.mode.has(Mode::kTrust) ? 3 : 2;
+    groups_ = find_page_groups(insns, mode_.mode, block.always_interpret, pays_from);
   }
   groups_.operands.resize(insns.size());
   groups_.stack.resize(insns.size());
@@ -267,6 +270,7 @@ void Emitter::emit_slow_paths() {
       a.jnz(p.back);
       a.jmp(p.step);
     }
+    if (!p.miss.isValid()) continue;
     a.bind(p.miss);
     if (p.aligned) {  // #GP comes before the page tables are looked at
       a.test(linear.r8(), p.bytes - 1);

@@ -174,7 +174,15 @@ class Emitter {
   void emit_page_number(const Gp& out, const Gp& linear);
   /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
   /// `aligned`: the host checks that when it makes the access.
-  void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false);
+  void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false) {
+    emit_checked_probe(linear, bytes, write, aligned, true);
+  }
+  /// `find_miss`: else the access itself does.
+  void emit_checked_probe(const Gp& linear, unsigned bytes, bool write, bool aligned, bool find_miss);
+  /// The access may fail: note_access(). Flags stay where they are if they can.
+  void emit_trusting_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
+  /// The one or the other.
+  void emit_operand_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   /// The same for an address that is known, and that is in r10d afterwards.
   void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
   /// Where the operand by ModRM or moffs is: all three, or what its PageGroup knows. Uses kAddress and
@@ -185,7 +193,14 @@ class Emitter {
   /// Reads 2 or 4 bytes there, zero-extended.
   void load_from(const Gp& out, const Mem& place, unsigned bytes);
   /// The current instruction's accesses go through the window.
-  bool windowed() const { return mode_.mode.has(Mode::kWindow) && (block_->always_probe >> insn_ & 1) == 0; }
+  bool windowed() const { return mode_.mode.has(Mode::kWindow) && !must_check(); }
+  /// Its probes leave it to the host to notice what they cannot give.
+  bool trusting() const { return mode_.mode.has(Mode::kTrust) && !must_check(); }
+  bool must_check() const { return (block_->always_probe >> insn_ & 1) != 0; }
+  /// The host may find that such an operand cannot be had.
+  bool may_trap(const Mem& place) const {
+    return place.hasSegment() || (trusting() && place.hasIndex() && place.indexId() == host::kDelta.id());
+  }
   /// To be called right before an instruction that accesses such an operand, with no side effect of the
   /// guest's instruction behind it. `flags`: where they are then.
   void note_access(const Mem& place, bool write, FlagState flags);

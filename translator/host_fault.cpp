@@ -41,9 +41,12 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     return;
   }
   const auto* host = reinterpret_cast<const uint8_t*>(rip);
-  if (signal == SIGSEGV && info->si_code != SI_KERNEL &&
-      range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr))) {
-    return;
+  if (signal == SIGSEGV && info->si_code != SI_KERNEL) {
+    auto delta = static_cast<uint64_t>(regs[REG_R11]);
+    if (range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr), delta)) {
+      regs[REG_R11] = static_cast<greg_t>(delta);
+      return;
+    }
   }
   const bool in_eflags = range->flags_in_eflags(range->owner, host);
   regs[REG_R10] = regs[REG_RIP];

@@ -28,7 +28,9 @@ struct Options {
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated
   bool windows = true;        ///< busy address spaces are reached through windows of host memory
-  /// Instructions of a privilege after which is judged whether it gets a window; 0: both have one, always.
+  bool trust = true;          ///< without windows: probes of busy address spaces leave checks to the host
+  /// Instructions of a privilege after which is judged whether it gets a window, or probes that trust; 0:
+  /// both have that, always.
   uint64_t window_after = uint64_t{4} << 20;
   /// Mmu::keep_spaces_after(); none: as the MMU decides.
   std::optional<uint32_t> keep_spaces_after = {};

@@ -77,8 +77,8 @@ KeepsValue keeps_value(const ScannedInsn& x, const OperandUse& use) {
 
 class Finder {
  public:
-  Finder(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped)
-      : insns_(insns), mode_(mode), ungrouped_(ungrouped) {
+  Finder(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped, unsigned pays_from)
+      : insns_(insns), mode_(mode), ungrouped_(ungrouped), pays_from_(pays_from) {
     forget_registers();
   }
 
@@ -345,7 +345,7 @@ class Finder {
   void choose() {
     std::vector<size_t> order;
     for (size_t i = 0; i < drafts_.size(); ++i) {
-      if (drafts_[i].accesses >= 2) order.push_back(i);
+      if (drafts_[i].accesses >= pays_from_) order.push_back(i);
     }
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t x, size_t y) { return drafts_[x].accesses > drafts_[y].accesses; });
@@ -377,6 +377,7 @@ class Finder {
   std::span<const ScannedInsn> insns_;
   const Mode mode_;
   const uint64_t ungrouped_;
+  const unsigned pays_from_;
   std::array<Value, 8> registers_;
   uint32_t last_symbol_ = 0;
   std::vector<Draft> drafts_;
@@ -399,8 +400,9 @@ bool is_flat(Mode mode, SegReg segment) {
   }
 }
 
-PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped) {
-  return Finder(insns, mode, ungrouped).find();
+PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped,
+                            unsigned pays_from) {
+  return Finder(insns, mode, ungrouped, pays_from).find();
 }
 
 }  // namespace vireo::translator

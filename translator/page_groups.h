@@ -44,8 +44,9 @@ struct PageGroups {
   std::vector<GroupedAccess> operands, stack;
 };
 
-/// Instructions whose bit in `ungrouped` is set are the interpreter's.
-PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped);
+/// Instructions whose bit in `ungrouped` is set are the interpreter's. A group pays from so many accesses on.
+PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped,
+                            unsigned pays_from);
 
 /// Whether a segment has base 0 and needs no check.
 bool is_flat(Mode mode, SegReg segment);

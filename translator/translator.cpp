@@ -52,11 +52,11 @@ bool flags_in_eflags(void* owner, const uint8_t* host) {
 Result<std::unique_ptr<Translator>> Translator::create(CpuContext& context, const Options& options) {
   auto buffer = CodeBuffer::create(options.code_cache_bytes);
   if (!buffer) return buffer.error();
-  // An inaccessible page follows the Frame, another one precedes the pair stack.
-  void* frame = map_memory(kFrameBytes + kPageSize);
+  // Inaccessible pages follow the Frame, another one precedes the pair stack.
+  void* frame = map_memory(kFrameBytes + kFrameGuardBytes);
   void* pairs = map_memory(kPairStackBytes);
   if (frame == nullptr || pairs == nullptr ||
-      mprotect(static_cast<uint8_t*>(frame) + kFrameBytes, kPageSize, PROT_NONE) != 0 ||
+      mprotect(static_cast<uint8_t*>(frame) + kFrameBytes, kFrameGuardBytes, PROT_NONE) != 0 ||
       mprotect(pairs, kPageSize, PROT_NONE) != 0) {
     return Error{fmt::format("the translator: no memory: {}; use --engine interp", std::strerror(errno)),
                  ExitStatus::kHostCannot};
@@ -125,6 +125,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
                          created.error().message));
     }
   }
+  if (windows == nullptr && options.trust && options.inline_memory && environment.bmi2)
+    trust = TrustPolicy::create(context.mmu, options.window_after);
   const std::vector<uint8_t> bytes =
       make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
   buffer->write(buffer->executable(), bytes);
@@ -142,15 +144,15 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   fault_range.exit_saved = trampolines.exit_jump_saved;
   fault_range.exit_eflags = trampolines.exit_jump_eflags;
   fault_range.flags_in_eflags = flags_in_eflags;
-  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address) {
-    return static_cast<Impl*>(owner)->try_again(host, address);
+  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address, uint64_t& delta) {
+    return static_cast<Impl*>(owner)->try_again(host, address, delta);
   };
   fault_range.owner = this;
 }
 
 Translator::Impl::~Impl() {
   blocks.reset();
-  munmap(frame, kFrameBytes + kPageSize);
+  munmap(frame, kFrameBytes + kFrameGuardBytes);
   munmap(pair_stack, kPairStackBytes);
 }
 
@@ -161,6 +163,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
   if (t.windows) t.windows->count_fill(privilege);
+  if (t.trust) t.trust->count_fill(privilege);
   const bool fault = mmu.fill({linear}, access, privilege).has_value();
   t.settle_windows();
   if (!fault && t.may_go_on()) {
@@ -176,11 +179,11 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   return false;
 }
 
-bool Translator::Impl::try_again(const uint8_t* host, uint64_t address) {
-  if (!windows) return false;
+bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t& delta) {
   const Privilege privilege = interp.privilege();
-  const uint64_t base = windows->base(privilege);
-  if (base == 0 || !windows->window(privilege).contains(address)) return false;
+  const uint64_t base = windows ? windows->base(privilege) : 0;
+  const bool by_window = base != 0 && windows->window(privilege).contains(address);
+  if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
   const Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
   const Site::Kind kind = site_at(*block, host).kind;
@@ -191,18 +194,24 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address) {
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   if (!context.mmu.permits({linear}, access, privilege)) return false;
   if (!fill(frame, linear, access)) return false;
+  if (!by_window) {
+    const TlbTables& tables = context.mmu.tables(privilege);
+    delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
+    return true;
+  }
   if (windows->map(privilege, linear, write)) return true;
   fill_denied = true;
   return false;
 }
 
 void Translator::Impl::look_at_windows() {
-  if (!windows) return;
+  if (!windows && !trust) return;
   const uint64_t executed = cpu.retired - windows_seen;
   constexpr uint64_t kOften = 1 << 18;
   if (executed < kOften) return;
   windows_seen = cpu.retired;
-  if (windows->look(interp.privilege(), executed)) refresh_mode();
+  const Privilege privilege = interp.privilege();
+  if (windows ? windows->look(privilege, executed) : trust->look(privilege, executed)) refresh_mode();
 }
 
 uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
@@ -295,6 +304,7 @@ void Translator::Impl::refresh_mode() {
   if (cpu.cpl == 0) bits |= Mode::kCpl0;
   frame->window = windows ? windows->base(interp.privilege()) : 0;
   if (frame->window != 0) bits |= Mode::kWindow;
+  if (trust && trust->on(interp.privilege())) bits |= Mode::kTrust;
   const Segment& cs = cpu.segment(SegReg::kCs);
   if (cs.base != code_base || cs.limit != code_limit || code_segments.empty()) {
     code_base = cs.base;
@@ -565,6 +575,12 @@ void Translator::Impl::handle_exit() {
       if (std::exchange(fill_denied, false) && options.adapt && block->translated())
         replace(*block)->always_probe |= uint64_t{1} << site.insn;
       break;
+    case Site::Kind::kUnaligned:
+      leave_before(site.insn);
+      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      count_exit(Leaving::kUnaligned);
+      if (options.adapt && block->translated()) replace(*block)->always_probe |= uint64_t{1} << site.insn;
+      break;
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:
     case Site::Kind::kFaultSaved:
@@ -604,6 +620,7 @@ void Translator::visit_stats(const std::function<void(std::string_view, uint64_t
   t.blocks->visit_stats(visit);
   t.interp.visit_stats(visit);
   if (t.windows) t.windows->visit_stats(visit);
+  if (t.trust) t.trust->visit_stats(visit);
 }
 
 }  // namespace vireo::translator

@@ -14,6 +14,7 @@
 #include "translator/host_fault.h"
 #include "translator/perf_map.h"
 #include "translator/translator.h"
+#include "translator/trust_policy.h"
 #include "translator/window_policy.h"
 
 namespace vireo::translator {
@@ -76,9 +77,10 @@ struct Translator::Impl {
   const Site& site_at(const Block& block, const uint8_t* host, SiteUse use = SiteUse::kExit) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
-  /// SIGSEGV in translated code: true if it was an access through the window that may be tried again.
-  bool try_again(const uint8_t* host, uint64_t address);
-  /// What the window policy has decided is in the mode.
+  /// SIGSEGV in translated code: true if it was an access through the window, or behind a probe that trusts,
+  /// that may be tried again; the latter with another kDelta.
+  bool try_again(const uint8_t* host, uint64_t address, uint64_t& delta);
+  /// What the policies have decided is in the mode.
   void look_at_windows();
   void settle_windows() {
     if (windows) windows->settle();
@@ -107,6 +109,7 @@ struct Translator::Impl {
   std::unique_ptr<PerfMap> perf_map;
 
   std::unique_ptr<WindowPolicy> windows;                  ///< null: none
+  std::unique_ptr<TrustPolicy> trust;                     ///< null: every probe checks; also with windows
   std::array<Block*, JumpCache::kEntries> jump_blocks{};  ///< of frame->jumps
   /// Numbers of modes in the jump cache, by Mode::bits, and the latest by privilege.
   std::unordered_map<uint32_t, uint32_t> mode_numbers;

@@ -17,6 +17,7 @@
 
 #include "core/check.h"
 #include "tests/differential/arena.h"
+#include "translator/trust_policy.h"
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -241,6 +242,10 @@ int protection(Rights rights) {
   }
 }
 
+/// An engine whose accesses trust may have reserved all addresses below 4 GiB, and finds out by SIGSEGV what
+/// its TLB has not got: then these pages must be there only while code runs natively.
+bool g_shown_only_to_natives = false;
+
 Result<uint8_t*> map_memory() {
   const int fd = memfd_create("vireo-differential", MFD_CLOEXEC);
   if (fd < 0) return cannot("memfd_create");
@@ -252,14 +257,33 @@ Result<uint8_t*> map_memory() {
   for (uint32_t page = 0; page < kPages; page++) {
     if (kPageRights[page] == Rights::kNone) continue;
     void* at = reinterpret_cast<void*>(uintptr_t{page_address(page)});
-    if (mmap(at, kPage, protection(kPageRights[page]), MAP_SHARED | MAP_POPULATE | MAP_FIXED_NOREPLACE, fd,
-             page * kPage) != at) {
+    const int fixed = g_shown_only_to_natives ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+    if (mmap(at, kPage, protection(kPageRights[page]), MAP_SHARED | MAP_POPULATE | fixed, fd, page * kPage) !=
+        at) {
       return cannot("mmap at a fixed address below 4 GiB");
     }
     (void)mlock(at, kPage);
   }
   close(fd);
   return static_cast<uint8_t*>(alias);
+}
+
+/// Gives the pages from `first` on to below `end` the same protection, in one call where they are neighbours.
+void protect(uint32_t first, uint32_t end, int rights) {
+  CHECK(mprotect(reinterpret_cast<void*>(uintptr_t{page_address(first)}), (end - first) * kPage, rights) ==
+        0);
+}
+
+void hide_pages() {
+  protect(0, kArenaPages, PROT_NONE);
+  protect(kArenaPages, kPages, PROT_NONE);
+}
+
+void show_pages() {
+  for (uint32_t page = 0, next = 0; page < kPages; page = next) {
+    for (next = page + 1; next < kArenaPages && kPageRights[next] == kPageRights[page];) ++next;
+    if (kPageRights[page] != Rights::kNone) protect(page, next, protection(kPageRights[page]));
+  }
 }
 
 }  // namespace
@@ -276,6 +300,7 @@ uint32_t stay_on_this_cpu() {
 
 Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   CHECK(outcome == nullptr);  // signal handlers are the process's
+  g_shown_only_to_natives = translator::TrustPolicy::reserved();
   auto memory = map_memory();
   if (!memory) return memory.error();
   for (unsigned i = 1; i < kLdt.size(); i++) {
@@ -304,6 +329,7 @@ Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
   std::unique_ptr<NativeCpu> cpu(new NativeCpu);
   cpu->memory_ = memory.value();
   cpu->memory_bytes_ = kMemoryBytes;
+  if (g_shown_only_to_natives) hide_pages();
   return cpu;
 }
 
@@ -312,9 +338,10 @@ NativeCpu::~NativeCpu() {
   setitimer(ITIMER_REAL, &off, nullptr);
   for (int number : kSignals) sigaction(number, &handlers_before[number], nullptr);
   for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] != Rights::kNone)
+    if (kPageRights[page] != Rights::kNone && !g_shown_only_to_natives)
       munmap(reinterpret_cast<void*>(uintptr_t{page_address(page)}), kPage);
   }
+  if (g_shown_only_to_natives) hide_pages();
   munmap(memory_, memory_bytes_);
   outcome = nullptr;
 }
@@ -328,9 +355,11 @@ namespace {
   entering = &before;
   instruction_eip = before.eip;
   run_serial++;
+  if (g_shown_only_to_natives) show_pages();
   phase = Phase::kEntering;
   asm volatile("int3" ::: "memory", "cc");
   CHECK(phase == Phase::kIdle);
+  if (g_shown_only_to_natives) hide_pages();
   return result;
 }
 

@@ -10,7 +10,8 @@
 namespace vireo::testing {
 namespace {
 
-constexpr std::string_view kNames[] = {"step", "interp", "bt", "bt-warm", "bt-single", "bt-off", "bt-window"};
+constexpr std::string_view kNames[] = {"step",      "interp", "bt",        "bt-warm",
+                                       "bt-single", "bt-off", "bt-window", "bt-trust"};
 
 std::unique_ptr<ExecutionEngine> make_translator(CpuContext& context, translator::Options options,
                                                  uint64_t cache_mib = 4) {
@@ -43,6 +44,8 @@ std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& 
   if (name == "bt-off") return make_translator(context, translator::parse_options("all-off,hot=0").take());
   if (name == "bt-window")
     return make_translator(context, translator::parse_options("hot=0,window-after=0").take());
+  if (name == "bt-trust")
+    return make_translator(context, translator::parse_options("hot=0,no-windows,window-after=0").take());
   return std::make_unique<interp::Interp>(context);
 }
 

@@ -1,7 +1,7 @@
 // The engines that tests run guest code on, by name. "step" is the interpreter one instruction at a time;
 // "bt" translates everything at first sight, "bt-warm" what it meets the third time, into a cache that is
 // soon full, "bt-single" one instruction a block, "bt-off" with all optimisations off, "bt-window" with
-// windows from the first instruction.
+// windows, "bt-trust" with probes that trust, both from the first instruction.
 #pragma once
 
 #include <memory>

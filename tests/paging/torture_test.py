@@ -209,7 +209,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=pathlib.Path)
     parser.add_argument("--vireo")
-    parser.add_argument("--engines", default="interp,bt:no-windows,bt,bt:window-after=0,bt:keep-spaces=1,bt:hot=0:window-after=0:keep-spaces=1,bt:all-off")
+    parser.add_argument("--engines", default="interp,bt:no-windows,bt:no-windows:window-after=0,bt,bt:window-after=0,bt:keep-spaces=1,bt:hot=0:window-after=0:keep-spaces=1,bt:all-off")
     parser.add_argument("--qemu", choices=["tcg", "kvm"])
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER")

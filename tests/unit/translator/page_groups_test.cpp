@@ -27,7 +27,7 @@ class PageGroupsTest : public testing::Test {
     insns_.push_back(x);
   }
   PageGroups find(Mode mode = kFlat32, uint64_t ungrouped = 0) const {
-    return find_page_groups(insns_, mode, ungrouped);
+    return find_page_groups(insns_, mode, ungrouped, 2);
   }
 
  private:

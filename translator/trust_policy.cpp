@@ -1,0 +1,67 @@
+#include "translator/trust_policy.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+
+namespace vireo::translator {
+
+namespace {
+
+// In ns.
+constexpr uint64_t kFillCost = 2'500;  ///< with the signal, beyond what a fill costs that a probe asks for
+constexpr uint64_t kSavedPer1000 = 100;
+constexpr uint64_t kLongestWait = uint64_t{1} << 32;
+
+}  // namespace
+
+bool TrustPolicy::reserved_ = false;
+
+// For the process and for ever: nothing else wants to be there. The host may keep the first pages from
+// everybody (vm.mmap_min_addr, 64 KiB mostly), which does as well.
+bool TrustPolicy::reserve_low_addresses() {
+  constexpr uint64_t kMostKept = uint64_t{1} << 20;
+  // An access at the last address goes on behind it.
+  constexpr uint64_t kEnd = kReservedBytes + kPageSize;
+  for (uint64_t start = 0; start <= kMostKept; start = std::max(start * 2, kPageSize)) {
+    void* const wanted = reinterpret_cast<void*>(start);
+    void* const got = mmap(wanted, kEnd - start, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == MAP_FAILED) continue;
+    if (got == wanted) return true;
+    munmap(got, kEnd - start);  // a host before Linux 4.17 takes the address for a wish
+    return false;
+  }
+  return false;
+}
+
+std::unique_ptr<TrustPolicy> TrustPolicy::create(Mmu& mmu, uint64_t after) {
+  if (!reserved_) reserved_ = reserve_low_addresses();
+  return reserved_ ? std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after)) : nullptr;
+}
+
+bool TrustPolicy::look(Privilege privilege, uint64_t instructions) {
+  if (after_ == 0) return false;
+  State& s = state(privilege);
+  s.executed += instructions;
+  if (s.executed < s.threshold) return false;
+  const bool pays = s.fills * kFillCost < s.executed / 1000 * kSavedPer1000;
+  s.executed = 0;
+  s.fills = 0;
+  if (s.on == pays) {
+    if (s.on) s.threshold = after_;
+    return false;
+  }
+  s.on = pays;
+  ++(pays ? begun_ : ended_);
+  // It has looked better than it was: longer without, next time.
+  if (!pays) s.threshold = std::min(s.threshold * 2, kLongestWait);
+  return true;
+}
+
+void TrustPolicy::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  visit("probes that trust/begun", begun_);
+  visit("probes that trust/ended", ended_);
+}
+
+}  // namespace vireo::translator

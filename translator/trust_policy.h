@@ -1,0 +1,64 @@
+// Without windows: which privileges of which address spaces have probes that trust. Such a probe neither
+// tests that the TLB has the page nor that the address is aligned; the host notices. That saves two tests and
+// the flags around them, but a TLB miss costs a signal, so it is for address spaces with few of them.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "core/mmu.h"
+
+namespace vireo::translator {
+
+class TrustPolicy {
+ public:
+  /// `after`: instructions before a privilege is judged; 0: both trust, always. Null if something is mapped
+  /// in the host's lowest 4 GiB, where accesses go that the TLB has nothing for.
+  static std::unique_ptr<TrustPolicy> create(Mmu& mmu, uint64_t after);
+
+  /// The process's lowest 4 GiB belong to such accesses.
+  static bool reserved() { return reserved_; }
+  /// Where an access goes whose delta is 0.
+  static bool trapped(uint64_t host_address) { return host_address < kReservedBytes; }
+
+  /// Of the current address space.
+  bool on(Privilege privilege) { return state(privilege).on; }
+  /// An access has filled the TLB, by a signal or not.
+  void count_fill(Privilege privilege) { ++state(privilege).fills; }
+  /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`
+  /// of the current address space. True if on() has changed.
+  bool look(Privilege privilege, uint64_t instructions);
+
+  void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
+
+ private:
+  static constexpr uint64_t kReservedBytes = uint64_t{1} << 32;
+
+  struct State {
+    uint64_t serial = 0;  ///< Mmu::space_serial()
+    bool on = false;
+    // Since it was judged last:
+    uint64_t executed = 0;   ///< instructions
+    uint64_t fills = 0;      ///< of the TLB
+    uint64_t threshold = 0;  ///< instructions until it is judged again
+  };
+
+  TrustPolicy(Mmu& mmu, uint64_t after) : mmu_(mmu), after_(after) {}
+  static bool reserve_low_addresses();
+  static bool reserved_;
+  State& state(Privilege privilege) {
+    State& s = states_[mmu_.space()][static_cast<unsigned>(privilege)];
+    if (s.serial != mmu_.space_serial()) [[unlikely]]
+      s = {mmu_.space_serial(), after_ == 0, 0, 0, after_};
+    return s;
+  }
+
+  Mmu& mmu_;
+  const uint64_t after_;
+  std::array<std::array<State, 2>, Mmu::kSpaces> states_;
+  uint64_t begun_ = 0, ended_ = 0;
+};
+
+}  // namespace vireo::translator
