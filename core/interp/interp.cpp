@@ -148,8 +148,10 @@ void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
       rep_incomplete = true;
       --c.retired;
     }
-    if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]]
+    if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]] {
       deliver_debug_trap();
+      if (c.shutdown) break;
+    }
     // Of a mixed page a block is one instruction.
     if (single_block && (block->own_code == nullptr || i.block_ended)) break;
   } while (attention.load(std::memory_order_relaxed) == 0 && c.retired < limit && !c.halted && !needs_care());
@@ -161,7 +163,8 @@ Interp::StepResult Interp::Impl::step_carefully() {
   // A fault ends the shadow too; an interrupt that it held off is due after the fault.
   if (shadow != CpuState::Shadow::kNone) in.recheck_interrupts();
   const bool resume = cpu.rflags & rflags::kRf;
-  if (breakpoints.execute != 0 && !resume && shadow != CpuState::Shadow::kMovSs) {
+  // What has begun has passed its breakpoint.
+  if (breakpoints.execute != 0 && !resume && !rep_incomplete && shadow != CpuState::Shadow::kMovSs) {
     const uint64_t linear = (cpu.segment(SegReg::kCs).base + cpu.rip) & in.linear_mask_;
     if (const uint64_t matched = match_breakpoints(breakpoints.execute, linear, 1, true)) {
       cpu.dr[6] |= matched;

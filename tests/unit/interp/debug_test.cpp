@@ -108,6 +108,21 @@ TEST_F(DebugTest, RfStaysUntilARepeatedInstructionHasEnded) {
   EXPECT_FALSE(cpu.rflags & rflags::kRf);
 }
 
+TEST_F(DebugTest, MovSsHoldsABreakpointOffForAWholeRepeatedInstruction) {
+  arm(0, kCode + 2, 0, 0);
+  cpu.reg(Gpr::kRax) = kData0;
+  cpu.reg(Gpr::kRcx) = 3;
+  cpu.reg(Gpr::kRsi) = 0x50000;
+  cpu.reg(Gpr::kRdx) = 0x80;
+  echo.on_write = [&] { attention.request(Attention::kExit); };
+  put(kCode, {0x8e, 0xd0, 0xf3, 0x6e, 0xf4});  // mov ss,ax; rep outsb; hlt
+  while (interp->run({}) == ExitReason::kAttention) {
+  }
+  EXPECT_EQ(vector(), -1);
+  EXPECT_EQ(cpu.rip, kCode + 5);
+  EXPECT_EQ(echo.writes, 3u);
+}
+
 TEST_F(DebugTest, DataBreakpointTrapsAfterTheAccess) {
   arm(1, 0x50004, 1, 3);
   // mov eax,[0x50004]; mov [0x50003],al; mov [0x50002],ecx
@@ -115,6 +130,16 @@ TEST_F(DebugTest, DataBreakpointTrapsAfterTheAccess) {
   EXPECT_EQ(vector(), 1);
   EXPECT_EQ(stack(0), kCode + 16);
   EXPECT_EQ(cpu.dr[6] & 15, 2u);
+}
+
+TEST_F(DebugTest, ADataBreakpointWithoutATableOfHandlersEndsInShutdownAtOnce) {
+  arm(1, 0x50004, 1, 3);
+  cpu.idtr.limit = 0;
+  put(kCode, {0xa2, 4, 0, 5, 0, 0x41, 0xf4});  // mov [0x50004],al; inc ecx; hlt
+  EXPECT_EQ(interp->run({}), ExitReason::kShutdown);
+  EXPECT_EQ(cpu.rip, kCode + 5);
+  EXPECT_EQ(cpu.retired, 1u);
+  EXPECT_EQ(reg(Gpr::kRcx), 0u);
 }
 
 TEST_F(DebugTest, ReadWriteBreakpointSeesReads) {
