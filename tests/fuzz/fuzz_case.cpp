@@ -51,6 +51,12 @@ class Generator {
       for (unsigned i = 3 + rng_.below(40); i > 0; i--) {
         case_.pieces.push_back(rng_.chance(branches) ? branch_or_stack_bytes() : row_bytes());
       }
+      if (paging_ != Paging::kOff && mode_ == Mode::kProtected32 && rng_.chance(15)) {
+        for (unsigned i = 1 + rng_.below(3); i > 0; i--) {
+          const auto at = static_cast<std::ptrdiff_t>(rng_.below(static_cast<uint32_t>(case_.pieces.size())));
+          case_.pieces.insert(case_.pieces.begin() + at, page_entry_bytes());
+        }
+      }
       if (branches != 0) link_branches();
       if (kind == CodeKind::kMutatedRows) mutate();
     }
@@ -73,6 +79,20 @@ class Generator {
       const auto code = diff::encode_row(rng_, row, case_.code_size);
       if (code && (code->decoded || rng_.chance(5))) return code->bytes;
     }
+  }
+
+  /// MOV dword [page table entry of the arena], imm32: mostly another page of the arena, and no INVLPG.
+  std::vector<uint8_t> page_entry_bytes() {
+    const uint32_t page = kArena / 0x1000 + rng_.below(rng_.chance(60) ? 4 : 16);
+    const uint32_t at = page_entry_at(page, paging_ == Paging::kPae) + (ring_ == 0 ? 0 : kAlias);
+    uint32_t entry = kArena | rng_.below(16) << 12 | 7;
+    if (rng_.chance(20)) entry = (entry & 0xfff) | page << 12;
+    if (rng_.chance(20)) entry ^= 1u << rng_.below(9);
+    std::vector<uint8_t> bytes{0xc7, 0x05};
+    for (uint32_t value : {at, entry}) {
+      for (unsigned shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<uint8_t>(value >> shift));
+    }
+    return bytes;
   }
 
   static bool is_near_branch(uint8_t opcode) {
