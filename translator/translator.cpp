@@ -192,7 +192,10 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const uint64_t linear = address - base;
   const Access access = write ? Access::kWrite : Access::kRead;
   // The interpreter fetches the instruction again, which a fault now could make impossible.
-  if (!context.mmu.permits({linear}, access, privilege)) return false;
+  if (!context.mmu.permits({linear}, access, privilege)) {
+    if (trust) trust->count_fill(privilege);
+    return false;
+  }
   if (!fill(frame, linear, access)) return false;
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);

@@ -25,7 +25,7 @@ class TrustPolicy {
 
   /// Of the current address space.
   bool on(Privilege privilege) { return state(privilege).on; }
-  /// An access has filled the TLB, by a signal or not.
+  /// An access has filled the TLB, by a signal or not, or a signal has been in vain.
   void count_fill(Privilege privilege) { ++state(privilege).fills; }
   /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`
   /// of the current address space. True if on() has changed.
