@@ -45,11 +45,12 @@ class TrustPolicy {
     uint64_t threshold = 0;  ///< instructions until it is judged again
   };
 
-  TrustPolicy(Mmu& mmu, uint64_t after) : mmu_(mmu), after_(after) {}
+  TrustPolicy(Mmu& mmu, uint64_t after) : mmu_(mmu), after_(after), kernel_{0, after == 0, 0, 0, after} {}
   static bool reserve_low_addresses();
   static bool reserved_;
   State& state(Privilege privilege) {
-    State& s = states_[mmu_.space()][static_cast<unsigned>(privilege)];
+    if (privilege == Privilege::kSupervisor) return kernel_;
+    State& s = states_[mmu_.space()];
     if (s.serial != mmu_.space_serial()) [[unlikely]]
       s = {mmu_.space_serial(), after_ == 0, 0, 0, after_};
     return s;
@@ -57,7 +58,8 @@ class TrustPolicy {
 
   Mmu& mmu_;
   const uint64_t after_;
-  std::array<std::array<State, 2>, Mmu::kSpaces> states_;
+  std::array<State, Mmu::kSpaces> states_;
+  State kernel_;  ///< in all of them: its code and most of its data are the same, and so are its blocks
   uint64_t begun_ = 0, ended_ = 0;
 };
 
