@@ -113,6 +113,12 @@ class Mmu {
   /// Of the current space.
   virtual TlbMirror& mirror(Privilege privilege) = 0;
 
+  // Translations that are global belong to all address spaces; they alone stand in these tables.
+  virtual const TlbTables& global_tables(Privilege privilege) = 0;
+  virtual TlbMirror& global_mirror(Privilege privilege) = 0;
+  /// Whether fill() has found a translation of the page that is global.
+  virtual bool is_global(Gla address, Privilege privilege) const = 0;
+
   /// Counters for --stats, as ExecutionEngine's.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const {
     static_cast<void>(visit);

@@ -12,6 +12,7 @@ constexpr size_t kMostStale = 256;
 constexpr uint64_t kMostWritesUnloaded = 64;
 constexpr uint32_t kLoadsBetweenJudgements = 16;
 constexpr unsigned kMostBackoff = 10;
+constexpr unsigned kMostBackoffOfGone = 6;
 
 }  // namespace
 
@@ -106,6 +107,20 @@ void AddressSpaces::forget(unsigned number) {
   spaces_[number] = {};
 }
 
+void AddressSpaces::gone(unsigned number) {
+  // Pages of page tables are used again and again, and so is this CR3: for another address space, as
+  // short-lived.
+  Space& s = spaces_[number];
+  const uint64_t cr3 = s.cr3, loaded_at = s.loaded_at;
+  const unsigned backoff = std::min(s.backoff + 1, kMostBackoffOfGone);
+  forget(number);
+  s.cr3 = cr3;
+  s.serial = ++last_serial_;
+  s.loaded_at = loaded_at;
+  s.backoff = backoff;
+  ++gone_;
+}
+
 void AddressSpaces::flush() {
   tlb_.flush();
   for (unsigned i = 0; i < spaces_.size(); ++i) {
@@ -178,7 +193,7 @@ void AddressSpaces::note_write(unsigned number, Range range) {
   ++s.writes_since_load;
   if (number != tlb_.current()) {
     tlb_.drop_range(number, range.page, range.count);
-    if (s.writes_since_load > kMostWritesUnloaded && judged_) forget(number);
+    if (s.writes_since_load > kMostWritesUnloaded && judged_) gone(number);
     return;
   }
   // What has been found since the load stays, as it would have without keeping. Of the rest nobody knows if
@@ -200,6 +215,7 @@ void AddressSpaces::visit_stats(const std::function<void(std::string_view, uint6
   visit("address spaces/writes to watched tables", writes_);
   visit("address spaces/watched tables", watch_.pages());
   visit("address spaces/given up", given_up_);
+  visit("address spaces/gone", gone_);
   visit("address spaces/evicted", evicted_);
 }
 

@@ -5,7 +5,8 @@
 // that was found since the latest load stays until the next one, INVLPG or a fault, as on the hardware.
 //
 // Keeping pays when more walks are saved than writes to paging structures have to be told. Address spaces
-// that are loaded seldom, or whose tables change much, are not kept.
+// that are loaded seldom, or whose tables change much, are not kept. Where one is gone, the next with the
+// same CR3 is likely to be as short-lived.
 #pragma once
 
 #include <array>
@@ -82,6 +83,8 @@ class AddressSpaces {
   void judge(unsigned number);
   void stop_watching(unsigned number);
   void forget(unsigned number);
+  /// Its tables are used for something else, by the looks of it.
+  void gone(unsigned number);
   void note_write(unsigned number, Range range);
 
   const CpuState& cpu_;
@@ -92,7 +95,7 @@ class AddressSpaces {
   uint64_t loads_ = 0, last_serial_ = 0;
   uint32_t loads_before_keeping_ = 4;
   bool judged_ = true;
-  uint64_t kept_loads_ = 0, kept_entries_ = 0, writes_ = 0, given_up_ = 0, evicted_ = 0;
+  uint64_t kept_loads_ = 0, kept_entries_ = 0, writes_ = 0, given_up_ = 0, gone_ = 0, evicted_ = 0;
 };
 
 }  // namespace vireo

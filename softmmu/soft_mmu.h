@@ -35,6 +35,11 @@ class SoftMmu final : public Mmu, private MemoryListener {
   unsigned space() const override { return tlb_.current(); }
   uint64_t space_serial() const override { return spaces_.serial(); }
   TlbMirror& mirror(Privilege privilege) override { return tlb_.mirror(privilege); }
+  const TlbTables& global_tables(Privilege privilege) override { return tlb_.global_tables(privilege); }
+  TlbMirror& global_mirror(Privilege privilege) override { return tlb_.global_mirror(privilege); }
+  bool is_global(Gla address, Privilege privilege) const override {
+    return tlb_.is_global(address, privilege);
+  }
   void keep_spaces_after(uint32_t loads) override { spaces_.keep_after(loads); }
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const override;
 

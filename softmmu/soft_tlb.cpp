@@ -18,6 +18,14 @@ SoftTlb::Space& SoftTlb::space(unsigned number) {
   if (!space) {
     space = std::make_unique<Space>();
     for (uint64_t& generation : space->exec_generation) generation = next_generation();
+    if (number == kGlobalSpace) {
+      const bool write_protect = spaces_[current_]->write_protect;
+      for (const uint32_t slot : global_list_) {
+        const Entry& entry = pool_[slot - 1];
+        if (const uint64_t page = entry.linear_page / kPageSize; page < TlbTables::kPages)
+          set_words(*space, page, entry.privilege, words_of(entry, write_protect));
+      }
+    }
   }
   return *space;
 }
@@ -144,31 +152,42 @@ void SoftTlb::drop(uint32_t slot) {
   free_slots_.push_back(slot);
 }
 
-void SoftTlb::publish(const Entry& entry, bool write_protect) {
-  const uint64_t page = entry.linear_page / kPageSize;
-  if (page >= TlbTables::kPages) return;
+SoftTlb::Words SoftTlb::words_of(const Entry& entry, bool write_protect) {
   const auto permits = [&](Access access) {
     return entry.translation.permits(access, entry.privilege, write_protect);
   };
-  const auto p = static_cast<unsigned>(entry.privilege);
-  Space& space = *spaces_[current_];
-  TlbTables& tables = space.tables[p];
   const uint64_t delta = entry.read != nullptr && permits(Access::kRead)
                              ? reinterpret_cast<uint64_t>(entry.read) - entry.linear_page
                              : 0;
-  tables.read_delta[page] = delta;
   // Shadowed ROM may be read in one place and written in another.
   const bool writable = entry.write == entry.read && entry.code_mark != nullptr &&
                         !GuestMemory::must_tell(*entry.code_mark) && entry.translation.dirty &&
                         permits(Access::kWrite);
-  tables.write_delta[page] = writable ? delta : 0;
-  const unsigned readable = delta != 0 ? TlbMirror::kRead : 0;
-  space.mirrors[p].restrict(page, static_cast<uint8_t>(writable ? readable | TlbMirror::kWrite : readable));
   const uint64_t frame = entry.translation.page.value / kPageSize + 1;
   const bool executable = delta != 0 && permits(Access::kExecute) && frame <= UINT32_MAX;
+  return {delta, writable ? delta : 0, executable ? static_cast<uint32_t>(frame) : 0};
+}
+
+void SoftTlb::set_words(Space& space, uint64_t page, Privilege privilege, const Words& words) {
+  const auto p = static_cast<unsigned>(privilege);
+  TlbTables& tables = space.tables[p];
+  tables.read_delta[page] = words.read_delta;
+  tables.write_delta[page] = words.write_delta;
+  const unsigned readable = words.read_delta != 0 ? TlbMirror::kRead : 0;
+  const unsigned writable = words.write_delta != 0 ? TlbMirror::kWrite : 0;
+  space.mirrors[p].restrict(page, static_cast<uint8_t>(readable | writable));
   const uint32_t before = tables.exec_frame[page];
-  tables.exec_frame[page] = executable ? static_cast<uint32_t>(frame) : 0;
-  if (before != 0 && before != tables.exec_frame[page]) space.exec_generation[p] = next_generation();
+  tables.exec_frame[page] = words.exec_frame;
+  if (before != 0 && before != words.exec_frame) space.exec_generation[p] = next_generation();
+}
+
+void SoftTlb::publish(const Entry& entry, bool write_protect) {
+  const uint64_t page = entry.linear_page / kPageSize;
+  if (page >= TlbTables::kPages) return;
+  const Words words = words_of(entry, write_protect);
+  set_words(*spaces_[current_], page, entry.privilege, words);
+  if (entry.space == kGlobal && spaces_[kGlobalSpace])
+    set_words(*spaces_[kGlobalSpace], page, entry.privilege, words);
 }
 
 void SoftTlb::publish_all(bool write_protect) {
@@ -178,9 +197,12 @@ void SoftTlb::publish_all(bool write_protect) {
   for (const uint32_t slot : global_list_) {
     const Entry& entry = pool_[slot - 1];
     const uint64_t page = entry.linear_page / kPageSize;
+    if (page >= TlbTables::kPages) continue;
     const auto p = static_cast<unsigned>(entry.privilege);
-    if (page < TlbTables::kPages && space.slots[p][page] == 0 && space.tables[p].read_delta[page] != 0)
-      publish(entry, write_protect);
+    const Words words = words_of(entry, write_protect);
+    if (space.slots[p][page] == 0 && space.tables[p].read_delta[page] != 0)
+      set_words(space, page, entry.privilege, words);
+    if (spaces_[kGlobalSpace]) set_words(*spaces_[kGlobalSpace], page, entry.privilege, words);
   }
 }
 

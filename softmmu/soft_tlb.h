@@ -26,6 +26,8 @@ class SoftTlb {
   static constexpr size_t kMaxEntries = size_t{1} << 16;
 
   static constexpr uint8_t kGlobal = 0xff;
+  /// Where a Space is meant: has the words of the global translations and nothing else.
+  static constexpr unsigned kGlobalSpace = Mmu::kSpaces;
 
   struct Entry {
     uint64_t linear_page;     ///< linear address of the page's first byte
@@ -55,6 +57,13 @@ class SoftTlb {
   TlbMirror& mirror(Privilege privilege) {
     return spaces_[current_]->mirrors[static_cast<unsigned>(privilege)];
   }
+  // Of the translations that are global; kept from the first time on that somebody asks for them.
+  const TlbTables& global_tables(Privilege privilege) {
+    return space(kGlobalSpace).tables[static_cast<unsigned>(privilege)];
+  }
+  TlbMirror& global_mirror(Privilege privilege) {
+    return space(kGlobalSpace).mirrors[static_cast<unsigned>(privilege)];
+  }
   /// Mmu::exec_generation().
   const std::array<uint64_t, 2>& exec_generation() const { return spaces_[current_]->exec_generation; }
 
@@ -75,8 +84,8 @@ class SoftTlb {
   /// Translations of the space that are not global.
   size_t size_of(unsigned space) const { return spaces_[space] ? spaces_[space]->list.size() : 0; }
 
-  /// Writes the page's words in the TlbTables of the current space, from the translation, the code mark and
-  /// CR0.WP.
+  /// Writes the page's words in the TlbTables of the current space, and if it is global in kGlobalSpace's,
+  /// from the translation, the code mark and CR0.WP.
   void publish(const Entry& entry, bool write_protect);
   void publish_all(bool write_protect);
   /// Takes away the direct writes to a physical page (A20 applied), in all spaces.
@@ -84,6 +93,12 @@ class SoftTlb {
   /// As if something that could be executed were gone.
   void renew_generation() {
     for (uint64_t& generation : spaces_[current_]->exec_generation) generation = next_generation();
+  }
+
+  /// Whether the page has a translation that is global.
+  bool is_global(Gla address, Privilege privilege) const {
+    const Entry* entry = find(address, privilege);
+    return entry != nullptr && entry->space == kGlobal;
   }
 
   /// Drops the translations of the page, and those of the whole large page that holds it: the current space's
@@ -136,10 +151,17 @@ class SoftTlb {
   /// Calls f(space) for those whose tables may have the entry's words; its page is below 4 GiB.
   template <class F>
   void for_each_space_with(const Entry& entry, F f);
+  /// What a translation permits directly.
+  struct Words {
+    uint64_t read_delta, write_delta;
+    uint32_t exec_frame;
+  };
+  static Words words_of(const Entry& entry, bool write_protect);
+  void set_words(Space& space, uint64_t page, Privilege privilege, const Words& words);
   void clear_words(Space& space, uint64_t page, Privilege privilege);
   uint64_t next_generation() { return ++last_generation_; }
 
-  std::array<std::unique_ptr<Space>, Mmu::kSpaces> spaces_;  ///< null: not used yet
+  std::array<std::unique_ptr<Space>, Mmu::kSpaces + 1> spaces_;  ///< null: not used yet
   unsigned current_ = 0;
   uint32_t era_ = 0;
   Slots global_slots_{SparseArray<uint32_t>{TlbTables::kPages}, SparseArray<uint32_t>{TlbTables::kPages}};

@@ -13,6 +13,9 @@ class FakeMmu final : public Mmu {
   void keep_spaces_after(uint32_t) override {}
   uint64_t space_serial() const override { return 0; }
   TlbMirror& mirror(Privilege) override { return mirror_; }
+  const TlbTables& global_tables(Privilege privilege) override { return tables(privilege); }
+  TlbMirror& global_mirror(Privilege) override { return mirror_; }
+  bool is_global(Gla, Privilege) const override { return false; }
   std::optional<PageFault> fill(Gla, Access, Privilege) override { return {}; }
   bool permits(Gla, Access, Privilege) const override { return true; }
   void read_slow(Gla, Privilege, void*, unsigned) override {}

@@ -111,6 +111,20 @@ class AddressSpacesTest : public testing::TestWithParam<bool> {
       m.mmu->control_registers_changed();
     });
   }
+  /// What the tables of global translations say of a page is what the current space says, if the page is global and the
+  /// current space says anything.
+  void expect_global_words_true(uint64_t linear, Privilege privilege) {
+    const uint64_t page = linear / kPageSize;
+    const TlbTables& all = keeping_.mmu->global_tables(privilege);
+    const TlbTables& current = keeping_.mmu->tables(privilege);
+    if (!keeping_.mmu->is_global({linear}, privilege)) {
+      EXPECT_EQ(all.read_delta[page], 0u) << page;
+      EXPECT_EQ(all.write_delta[page], 0u) << page;
+    } else if (current.read_delta[page] != 0) {
+      EXPECT_EQ(all.read_delta[page], current.read_delta[page]) << page;
+      EXPECT_EQ(all.write_delta[page], current.write_delta[page]) << page;
+    }
+  }
   uint64_t linear_of_physical(uint64_t physical) const { return (uint64_t{4} << table_shift()) + physical; }
 
   Machine keeping_{1}, plain_{0};
@@ -173,6 +187,38 @@ TEST_P(AddressSpacesTest, AWriteRightToATableGoesWhenItIsWatched) {
   EXPECT_NE(keeping_.mmu->exec_generation(Privilege::kUser), generation);
 }
 
+TEST_P(AddressSpacesTest, OneWhoseTablesAreUsedAgainIsKeptLaterEachTime) {
+  set_up();
+  Machine& m = plain_;
+  m.mmu = std::make_unique<SoftMmu>(m.cpu, *m.memory);  // which decides by itself
+  // Loads until a translation outlives one.
+  const auto loads_until_kept = [&] {
+    for (unsigned loads = 1; loads < 100; ++loads) {
+      m.load_cr3(root(0));
+      EXPECT_EQ(m.touch(0x1000, Access::kRead, Privilege::kUser), -1);
+      m.load_cr3(root(1));
+      m.load_cr3(root(0));
+      ++loads;
+      if (m.mmu->fast_read({0x1000}, 1, Privilege::kUser) != nullptr) return loads;
+      m.load_cr3(root(1));
+    }
+    return 100u;
+  };
+  const unsigned first = loads_until_kept();
+  EXPECT_LT(first, 10u);
+  const uint64_t serial = m.mmu->space_serial();
+  m.load_cr3(root(1));
+  for (unsigned i = 0; i < 100; ++i)
+    write_entry(m, table(0) + entry_size(), (kData + i * kPageSize) | kP | kU);
+  EXPECT_EQ(m.counter("address spaces/gone"), 1u);
+  m.load_cr3(root(0));
+  EXPECT_NE(m.mmu->space_serial(), serial) << "what was known of it is about another one";
+  m.load_cr3(root(1));
+  const unsigned second = loads_until_kept();
+  EXPECT_GT(second, first);
+  EXPECT_LT(second, 20u);
+}
+
 TEST_P(AddressSpacesTest, NobodyCanTell) {
   set_up();
   std::mt19937 random(20);
@@ -227,6 +273,15 @@ TEST_P(AddressSpacesTest, NobodyCanTell) {
       });
       ASSERT_EQ(results[0], results[1]) << step;
       ASSERT_EQ(offsets[0], offsets[1]) << step;
+    }
+    if (step % 16 == 0) {
+      for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
+        for (uint64_t slot = 0; slot < 4; ++slot) {
+          for (uint64_t entry = 0; entry < kTableEntries; ++entry)
+            expect_global_words_true((slot << table_shift()) + entry * kPageSize, privilege);
+        }
+      }
+      ASSERT_FALSE(HasFailure()) << step;
     }
     if (step % 64 == 0) {
       // A and D bits are in it.

@@ -215,6 +215,47 @@ TEST_F(SoftMmuTest, GlobalBitIsIgnoredWithoutPge) {
   EXPECT_EQ(mmu->fast_read({0x1000}, 1, Privilege::kSupervisor), nullptr);
 }
 
+TEST_F(SoftMmuTest, GlobalTranslationsHaveTablesOfTheirOwn) {
+  enable_paging(cr4::kPge);
+  for (unsigned i = 1; i < 8; ++i) set(kTable, i, (0x5000 + i * 0x1000) | kP | kW | (i % 2 != 0 ? kG : 0));
+  for (unsigned i = 1; i < 6; ++i) ASSERT_EQ(system(i * kPageSize, Access::kWrite), -1);
+  const TlbTables& all = mmu->global_tables(Privilege::kSupervisor);
+  const TlbMirror& mirror = mmu->global_mirror(Privilege::kSupervisor);
+  const TlbTables& current = mmu->tables(Privilege::kSupervisor);
+  ASSERT_EQ(system(0x6000, Access::kWrite), -1);
+  ASSERT_EQ(system(0x7000, Access::kRead), -1);
+  for (unsigned i = 1; i < 8; ++i) {
+    EXPECT_EQ(mmu->is_global({i * kPageSize}, Privilege::kSupervisor), i % 2 != 0);
+    EXPECT_EQ(all.read_delta[i], i % 2 != 0 ? current.read_delta[i] : 0) << i;
+    EXPECT_EQ(all.write_delta[i], i % 2 != 0 ? current.write_delta[i] : 0) << i;
+    mirror.pages[i] = i % 2 != 0 ? TlbMirror::kRead | TlbMirror::kWrite : 0;
+  }
+  EXPECT_EQ(all.write_delta[7], 0u) << "clean";
+
+  mmu->cr3_loaded();
+  EXPECT_TRUE(mirror.lost.empty());
+  memory->mark_code({0x6000});
+  EXPECT_EQ(all.write_delta[1], 0u);
+  EXPECT_NE(all.read_delta[1], 0u);
+  EXPECT_EQ(mirror.lost, std::vector<uint32_t>{1});
+  set(kTable, 3, 0x9000 | kP | kW);
+  mmu->invalidate_page({0x3000});
+  ASSERT_EQ(system(0x3000, Access::kRead), -1);
+  EXPECT_EQ(all.read_delta[3], 0u) << "no longer global";
+  EXPECT_EQ(mirror.pages[3], 0);
+  set(kTable, 5, 0xa000 | kP | kG);
+  mmu->invalidate_page({0x5000});
+  ASSERT_EQ(system(0x5000, Access::kWrite), -1);
+  EXPECT_NE(all.write_delta[5], 0u) << "CR0.WP is clear";
+  mirror.pages[5] = TlbMirror::kRead | TlbMirror::kWrite;
+  cpu.cr0 |= cr0::kWp;
+  mmu->control_registers_changed();
+  EXPECT_EQ(all.write_delta[5], 0u);
+  EXPECT_EQ(mirror.pages[5], 0);
+  mmu->flush();
+  for (unsigned i = 1; i < 8; ++i) EXPECT_EQ(all.read_delta[i], 0u) << i;
+}
+
 TEST_F(SoftMmuTest, LargePagesAndPse36) {
   enable_paging(cr4::kPse);
   set(kDirectory, 1, 0x800000 | kPs | kP | kW);
