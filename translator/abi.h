@@ -66,8 +66,8 @@ enum class ExitKind : uint64_t {
 
 /// Direct-mapped: from a guest EIP, the physical page that it is in now, and a mode, to translated code.
 struct JumpCache {
-  static constexpr unsigned kBits = 16;
-  static constexpr unsigned kEntries = 1u << kBits;
+  static constexpr unsigned kHalf = 1u << 16;
+  static constexpr unsigned kEntries = 2 * kHalf;
   struct Tag {
     uint32_t rip = 0;
     uint32_t where = 0;  ///< TlbTables::exec_frame + Frame::mode_tag; 0: nothing here
@@ -75,7 +75,8 @@ struct JumpCache {
   };
   std::array<Tag, kEntries> tag;
   std::array<uint64_t, kEntries> code;  ///< host address, entry with FlagState::kSaved
-  static unsigned slot(uint32_t rip) { return rip % kEntries; }
+  /// Code that address spaces share is run by some promoted() and by some not: each has its half.
+  static unsigned slot(uint32_t rip, bool promoted) { return rip % kHalf + (promoted ? kHalf : 0); }
   /// Bits of `where` for exec_frame; those above number the modes, from 1 on.
   static constexpr unsigned kFrameBits = 24;
   static constexpr uint32_t kModes = 1u << (32 - kFrameBits);

@@ -35,6 +35,8 @@ struct Mode {
   bool has(uint32_t bit) const { return bits & bit; }
   Mode plain() const { return {bits | kPlain}; }
   Mode of_cpu() const { return {bits & ~uint32_t{kPlain}}; }
+  /// Translated for a busy privilege of an address space.
+  bool promoted() const { return (bits & (kWindow | kTrust)) != 0; }
   bool operator==(const Mode&) const = default;
 };
 

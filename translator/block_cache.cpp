@@ -169,7 +169,7 @@ void BlockCache::kill(Block* block) {
     std::erase_if(block->exits[i].target->incoming,
                   [&](const Block::Incoming& in) { return in.from == block && in.exit == i; });
   }
-  const unsigned slot = JumpCache::slot(block->rip);
+  const unsigned slot = JumpCache::slot(block->rip, block->mode.promoted());
   const auto entry = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
   if (jumps_.code[slot] == entry) jumps_.tag[slot] = {};
   block->state = Block::State::kDead;

@@ -233,7 +233,7 @@ void Emitter::emit_lookup_jump() {
   const auto jumps = [](size_t offset) {
     return static_cast<int32_t>(offsetof(Frame, jumps) + offset) - kFrameBias;
   };
-  static_assert(JumpCache::kEntries == 1u << 16);
+  static_assert(JumpCache::kHalf == 1u << 16);
   Gp linear = x86::r10d;
   if (mode_.code_base != 0) {
     linear = x86::r11d;
@@ -249,12 +249,14 @@ void Emitter::emit_lookup_jump() {
     m.setSize(bytes);
     return m;
   };
-  constexpr size_t kTag = offsetof(JumpCache, tag);
-  a.cmp(entry(kTag + offsetof(JumpCache::Tag, rip), 4), x86::r10d);
+  const size_t half = mode_.mode.promoted() ? JumpCache::kHalf * 8 : 0;
+  static_assert(sizeof(JumpCache::Tag) == 8);
+  const size_t tag = offsetof(JumpCache, tag) + half;
+  a.cmp(entry(tag + offsetof(JumpCache::Tag, rip), 4), x86::r10d);
   a.jne(miss);
-  a.cmp(entry(kTag + offsetof(JumpCache::Tag, where), 4), x86::r11d);
+  a.cmp(entry(tag + offsetof(JumpCache::Tag, where), 4), x86::r11d);
   a.jne(miss);
-  a.jmp(entry(offsetof(JumpCache, code), 8));
+  a.jmp(entry(offsetof(JumpCache, code) + half, 8));
   a.bind(miss);
   jump_to(environment_.trampolines.exit_indirect);
 }

@@ -162,9 +162,10 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const Privilege privilege = t.interp.privilege();
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
-  if (t.windows) t.windows->count_fill(privilege);
   if (t.trust) t.trust->count_fill(privilege);
-  const bool fault = mmu.fill({linear}, access, privilege).has_value();
+  const bool fault =
+      (t.windows ? t.windows->fill(linear, access, privilege) : mmu.fill({linear}, access, privilege))
+          .has_value();
   t.settle_windows();
   if (!fault && t.may_go_on()) {
     const TlbTables& tables = mmu.tables(privilege);
@@ -181,40 +182,39 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
 
 bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t& delta) {
   const Privilege privilege = interp.privilege();
-  const uint64_t base = windows ? windows->base(privilege) : 0;
-  const bool by_window = base != 0 && windows->window(privilege).contains(address);
+  const bool by_window = windows && windows->contains(address);
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
   const Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
   const Site::Kind kind = site_at(*block, host).kind;
   const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
   if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
-  const uint64_t linear = address - base;
+  const uint64_t linear = address - frame->window;
   const Access access = write ? Access::kWrite : Access::kRead;
   // The interpreter fetches the instruction again, which a fault now could make impossible.
-  if (!context.mmu.permits({linear}, access, privilege)) {
-    if (trust) trust->count_fill(privilege);
-    return false;
-  }
-  if (!fill(frame, linear, access)) return false;
+  const bool permitted = context.mmu.permits({linear}, access, privilege);
+  if (trust && !permitted) trust->count_fill(privilege);
+  const bool filled = permitted && fill(frame, linear, access);
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);
-    delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
-    return true;
+    if (filled) delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
+    return filled;
   }
-  if (windows->map(privilege, linear, write)) return true;
-  fill_denied = true;
+  if (filled && windows->map(linear, write)) return true;
+  fill_denied |= filled;
+  windows->refused();
   return false;
 }
 
 void Translator::Impl::look_at_windows() {
-  if (!windows && !trust) return;
+  if ((!windows && !trust) || options.window_after == 0) return;
   const uint64_t executed = cpu.retired - windows_seen;
-  constexpr uint64_t kOften = 1 << 18;
-  if (executed < kOften) return;
+  if (executed < std::min(options.window_after, kMaxBudget)) return;
   windows_seen = cpu.retired;
-  const Privilege privilege = interp.privilege();
-  if (windows ? windows->look(privilege, executed) : trust->look(privilege, executed)) refresh_mode();
+  if (mode_changed()) refresh_mode();
+  const bool changed = windows ? windows->look((code_base + cpu.rip) & 0xffffffff, cpu.retired)
+                               : trust->look(interp.privilege(), executed);
+  if (changed) refresh_mode();
 }
 
 uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
@@ -305,7 +305,7 @@ void Translator::Impl::refresh_mode() {
   if (cpu.protected_mode()) bits |= Mode::kProtected;
   if (cpu.v86()) bits |= Mode::kV86;
   if (cpu.cpl == 0) bits |= Mode::kCpl0;
-  frame->window = windows ? windows->base(interp.privilege()) : 0;
+  frame->window = windows ? windows->enter(interp.privilege(), cpu.retired) : 0;
   if (frame->window != 0) bits |= Mode::kWindow;
   if (trust && trust->on(interp.privilege())) bits |= Mode::kTrust;
   const Segment& cs = cpu.segment(SegReg::kCs);
@@ -349,7 +349,7 @@ uint32_t Translator::Impl::number_of_mode() {
 
 Block* Translator::Impl::find_in_jump_cache() {
   const auto rip = static_cast<uint32_t>(cpu.rip);
-  const unsigned slot = JumpCache::slot(rip);
+  const unsigned slot = JumpCache::slot(rip, mode.mode.promoted());
   const uint32_t exec_frame = context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
   return cpu.rip == rip && frame->jumps.tag[slot] == jump_tag(rip, exec_frame) ? jump_blocks[slot] : nullptr;
 }
@@ -431,7 +431,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       blocks->link(from, link_exit, block, exec_frame);
     }
     if (!plain) {
-      const unsigned slot = JumpCache::slot(block->rip);
+      const unsigned slot = JumpCache::slot(block->rip, mode.mode.promoted());
       frame->jumps.tag[slot] = jump_tag(block->rip, exec_frame);
       frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
       jump_blocks[slot] = block;

@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace vireo::translator {
 
@@ -11,12 +12,20 @@ namespace {
 constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
 
 // What things cost, in ns; architecture.md has the measurements.
-constexpr uint64_t kMapCost = 9'000;  // with the signal
+constexpr uint64_t kMapCost = 9'000;      // with the signal
+constexpr uint64_t kRefusedCost = 4'000;  // the signal, and leaving
 constexpr uint64_t kUnmapCost = 4'000;
 constexpr uint64_t kClearCost = 10'000;
 /// A window saves so many ns per 1000 instructions.
 constexpr uint64_t kSavedPer1000 = 300;
 constexpr uint64_t kLongestWait = uint64_t{1} << 32;
+/// What a window may cost before it has saved anything, and what of its savings counts later, in ns.
+constexpr int64_t kCredit = 5'000'000;
+/// On for so many times its threshold, a window was worth it.
+constexpr uint64_t kLongEnough = 16;
+/// So many looks in a row that find the kernel's code in pages that are not global say that there is another
+/// kernel.
+constexpr unsigned kLooksNotGlobal = 16;
 /// Of the host's mappings, for all windows; vm.max_map_count is 65,530 where nobody has changed it.
 constexpr uint64_t kMostMappings = 40'000;
 
@@ -51,7 +60,9 @@ void WindowPolicy::begin(State& s, Privilege privilege) {
 }
 
 Result<void> WindowPolicy::make_window(State& s, Privilege privilege) {
-  auto window = Window::create(memory_, mmu_.tables(privilege), mmu_.mirror(privilege));
+  auto window = &s == &shared_
+                    ? Window::create(memory_, mmu_.global_tables(privilege), mmu_.global_mirror(privilege))
+                    : Window::create(memory_, mmu_.tables(privilege), mmu_.mirror(privilege));
   if (!window) return window.error();
   s.window = window.take();
   return {};
@@ -64,12 +75,31 @@ bool WindowPolicy::promote(State& s, Privilege privilege) {
   }
   s.cost = cost_of(*s.window);
   s.on = true;
+  s.executed = s.fills = s.refused = 0;
+  s.balance = kCredit;
+  s.earning = 0;
   ++promotions_;
+  if (&s == &shared_) {
+    not_global_ = 0;
+    for (auto& both : states_) {
+      State& own = both[static_cast<unsigned>(Privilege::kSupervisor)];
+      if (own.on) demote(own);
+    }
+  }
   return true;
 }
 
-bool WindowPolicy::map(Privilege privilege, uint64_t linear, bool write) {
-  Window& w = window(privilege);
+void WindowPolicy::demote(State& s) {
+  s.on = false;
+  s.executed = s.fills = 0;
+  // It has looked better than it was: longer without, next time.
+  s.threshold = s.earning < s.threshold * kLongEnough ? std::min(s.threshold * 2, kLongestWait) : after_;
+  s.window->clear();
+  ++demotions_;
+}
+
+bool WindowPolicy::map(uint64_t linear, bool write) {
+  Window& w = *running_->window;
   uint64_t mappings = 0;
   for_each_window([&](const Window& window) { mappings += window.mappings(); });
   if (mappings >= kMostMappings) {
@@ -86,6 +116,7 @@ void WindowPolicy::for_each_window(F f) const {
       if (s.window) f(*s.window);
     }
   }
+  if (shared_.window) f(*shared_.window);
 }
 
 void WindowPolicy::clear_all_but(const Window* window) {
@@ -94,27 +125,41 @@ void WindowPolicy::clear_all_but(const Window* window) {
   });
 }
 
-bool WindowPolicy::look(Privilege privilege, uint64_t instructions) {
+std::optional<PageFault> WindowPolicy::fill(uint64_t linear, Access access, Privilege privilege) {
+  ++running_->fills;
+  if (!supervisor_ || shared_.on) return mmu_.fill({linear}, access, privilege);
+  const bool known = mmu_.is_global({linear}, privilege);
+  const std::optional<PageFault> fault = mmu_.fill({linear}, access, privilege);
+  if (!known && mmu_.is_global({linear}, privilege)) ++shared_.fills;
+  return fault;
+}
+
+bool WindowPolicy::look(uint64_t rip, uint64_t retired) {
   if (after_ == 0) return false;
-  State& s = state(privilege);
-  s.executed += instructions;
-  if (s.executed < s.threshold) return false;
+  charge(retired);
+  if (!supervisor_) return judge(*running_, Privilege::kUser);
+  const bool global = mmu_.is_global({rip}, Privilege::kSupervisor);
+  if (!shared_.on) return judge(global ? shared_ : *running_, Privilege::kSupervisor);
+  not_global_ = global ? 0 : not_global_ + 1;
+  if (not_global_ < kLooksNotGlobal) return judge(shared_, Privilege::kSupervisor);
+  demote(shared_);
+  return true;
+}
+
+bool WindowPolicy::judge(State& s, Privilege privilege) {
   const uint64_t saved = s.executed / 1000 * kSavedPer1000;
-  const uint64_t cost_before = s.cost;
-  if (s.on) s.cost = cost_of(*s.window);
-  const uint64_t paid = s.on ? s.cost - cost_before : s.fills * kMapCost;
-  s.executed = 0;
-  s.fills = 0;
-  if (s.on == (paid < saved)) {
-    if (s.on) s.threshold = after_;
-    return false;
+  if (!s.on) {
+    if (s.executed < s.threshold) return false;
+    const uint64_t cost = s.fills * kMapCost;
+    s.executed = s.fills = 0;
+    return cost < saved && promote(s, privilege);
   }
-  if (!s.on) return promote(s, privilege);
-  s.on = false;
-  // It has looked better than it was: longer without, next time.
-  s.threshold = std::min(s.threshold * 2, kLongestWait);
-  s.window->clear();
-  ++demotions_;
+  const uint64_t before = std::exchange(s.cost, cost_of(*s.window));
+  const uint64_t paid = s.cost - before + std::exchange(s.refused, 0) * kRefusedCost;
+  s.earning += std::exchange(s.executed, 0);
+  s.balance = std::min(s.balance + static_cast<int64_t>(saved) - static_cast<int64_t>(paid), kCredit);
+  if (s.balance >= 0) return false;
+  demote(s);
   return true;
 }
 
@@ -131,6 +176,7 @@ void WindowPolicy::visit_stats(const std::function<void(std::string_view, uint64
     mappings += window.mappings();
   });
   visit("windows/windows", windows);
+  visit("windows/shared by all address spaces now", shared_.on);
   visit("windows/mappings of the host", mappings);
   visit("windows/evictions", evictions_);
   visit("windows/promotions", promotions_);

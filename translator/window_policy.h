@@ -1,11 +1,17 @@
 // Which privileges of which address spaces are reached through a Window, and which by probes. A window
 // pays when much is executed between the events that change what it shows: while a privilege uses probes,
-// their TLB fills tell what a window would have cost.
+// their TLB fills tell what a window would have cost. It starts with credit for filling it, and loses its
+// window when it has used up that and what it has saved since.
+//
+// A kernel whose pages are global has one window in all address spaces, the shared one. It shows what is
+// global and outlives loads of CR3, and it needs the kernel's code translated once. What else the kernel
+// accesses, the memory of programs, few instructions do; they keep their probes.
 #pragma once
 
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "translator/window.h"
@@ -18,23 +24,29 @@ class WindowPolicy {
   /// has not got what it takes.
   static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after);
 
-  // All of the current address space.
-  /// gs.base for this privilege; 0: none, use probes.
-  uint64_t base(Privilege privilege) {
-    const State& s = state(privilege);
-    return s.on ? s.window->base() : 0;
+  /// The CPU goes on with this privilege in the current address space. `retired`: instructions so far.
+  /// Returns gs.base; 0: there is no window, use probes.
+  uint64_t enter(Privilege privilege, uint64_t retired) {
+    charge(retired);
+    supervisor_ = privilege == Privilege::kSupervisor;
+    running_ = supervisor_ && shared_.on ? &shared_ : &state(privilege);
+    return running_->on ? running_->window->base() : 0;
   }
-  /// Where base() is not 0.
-  Window& window(Privilege privilege) { return *state(privilege).window; }
-  /// Window::map() within the budget of mappings that all windows have.
-  bool map(Privilege privilege, uint64_t linear, bool write);
 
-  /// An access by a probe has filled the TLB.
-  void count_fill(Privilege privilege) { ++state(privilege).fills; }
-  /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`
-  /// of the current address space. True if base() has changed.
-  bool look(Privilege privilege, uint64_t instructions);
+  // Of what is running:
+  /// Whether the host address is in its window.
+  bool contains(uint64_t host) const { return running_->on && running_->window->contains(host); }
+  /// Window::map() within the budget of mappings that all windows have.
+  bool map(uint64_t linear, bool write);
+  /// A fault in the window was not the window's: the access must be made in another way.
+  void refused() { ++running_->refused; }
+  /// Mmu::fill(); on behalf of a probe, or before map().
+  std::optional<PageFault> fill(uint64_t linear, Access access, Privilege privilege);
+  /// To be called now and then; `rip` is linear. True if enter() has another answer now.
+  bool look(uint64_t rip, uint64_t retired);
+
   void settle() {
+    if (shared_.window) shared_.window->settle();
     for (const State& s : states_[mmu_.space()]) {
       if (s.window) s.window->settle();
     }
@@ -47,13 +59,19 @@ class WindowPolicy {
     std::unique_ptr<Window> window;  ///< made when it is first needed
     bool on = false;
     // Since it was judged last:
-    uint64_t executed = 0;   ///< instructions
-    uint64_t fills = 0;      ///< of the TLB, by probes
-    uint64_t cost = 0;       ///< of the window in all, in ns, then
-    uint64_t threshold = 0;  ///< instructions until it is judged again
+    uint64_t executed = 0;  ///< instructions
+    uint64_t fills = 0;     ///< by probes, of what the window would have had to map
+    uint64_t refused = 0;   ///< accesses through the window that it could not be made to show
+    uint64_t cost = 0;      ///< of the window in all, in ns, then
+
+    uint64_t threshold = 0;  ///< while it is off: instructions until it is judged
+    int64_t balance = 0;     ///< while it is on: what it has earned, in ns, and may lose again
+    uint64_t earning = 0;    ///< instructions since it is on
   };
 
-  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after) : memory_(memory), mmu_(mmu), after_(after) {}
+  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after) : memory_(memory), mmu_(mmu), after_(after) {
+    shared_.threshold = after;
+  }
   State& state(Privilege privilege) {
     State& s = states_[mmu_.space()][static_cast<unsigned>(privilege)];
     if (s.serial != mmu_.space_serial()) [[unlikely]]
@@ -62,9 +80,18 @@ class WindowPolicy {
   }
   /// The space has another address space now.
   void begin(State& state, Privilege privilege);
-  /// For the current address space.
+  void charge(uint64_t retired) {
+    const uint64_t executed = retired > charged_ ? retired - charged_ : 0;
+    charged_ = retired;
+    running_->executed += executed;
+    if (supervisor_ && running_ != &shared_) shared_.executed += executed;
+  }
+  /// True if it has been promoted or demoted.
+  bool judge(State& state, Privilege privilege);
+  /// For the current space or, if it is shared_, for all.
   Result<void> make_window(State& state, Privilege privilege);
   bool promote(State& state, Privilege privilege);
+  void demote(State& state);
   /// All but one window, which may be null.
   void clear_all_but(const Window* window);
   template <class F>
@@ -74,6 +101,12 @@ class WindowPolicy {
   Mmu& mmu_;
   const uint64_t after_;
   std::array<std::array<State, 2>, Mmu::kSpaces> states_;
+  State shared_;  ///< all that supervisors execute counts for this one, too
+  State nobody_;  ///< before the first enter()
+  State* running_ = &nobody_;
+  bool supervisor_ = false;  ///< is running
+  uint64_t charged_ = 0;     ///< instructions that have been
+  unsigned not_global_ = 0;  ///< looks in a row, while there is a shared window, that found code not global
   uint64_t evictions_ = 0;
   uint64_t promotions_ = 0, demotions_ = 0;
 };

@@ -111,8 +111,8 @@ class AddressSpacesTest : public testing::TestWithParam<bool> {
       m.mmu->control_registers_changed();
     });
   }
-  /// What the tables of global translations say of a page is what the current space says, if the page is global and the
-  /// current space says anything.
+  /// What the tables of global translations say of a page is what the current space says, if the page is
+  /// global and the current space says anything.
   void expect_global_words_true(uint64_t linear, Privilege privilege) {
     const uint64_t page = linear / kPageSize;
     const TlbTables& all = keeping_.mmu->global_tables(privilege);
