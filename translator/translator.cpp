@@ -184,7 +184,7 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const Privilege privilege = interp.privilege();
   const bool by_window = windows && windows->contains(address);
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
-  const Block* block = blocks->find_by_host(host);
+  Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
   const Site::Kind kind = site_at(*block, host).kind;
   const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
@@ -200,9 +200,12 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
     if (filled) delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
     return filled;
   }
-  if (filled && windows->map(linear, write)) return true;
+  const bool mapped = filled && windows->map(linear, write);
+  if (!mapped) windows->refused();
+  // A few instructions of a kernel meet each page that is allocated, however many there are.
+  constexpr uint64_t kMapPays = 30'000;
+  if (mapped && !(windows->shared() && fails_too_often(*block, retired_at_zero, kMapPays))) return true;
   fill_denied |= filled;
-  windows->refused();
   return false;
 }
 
@@ -236,7 +239,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   // Not an access across pages, of which a loop has many and more that are not.
   if (denied && insn.slow_path && result == Interp::PlainResult::kNext && !code_changed()) {
     Block& block = *insn.block;
-    if (fails_too_often(block, retired)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
+    if (fails_too_often(block, retired, 2000)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
   }
   const Mode before = mode.mode;
   if (mode_changed()) refresh_mode();
@@ -516,11 +519,10 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, S
 }
 
 /// Counts failures of a fast path in quick succession; true when it is time for a translation without it.
-bool Translator::Impl::fails_too_often(Block& block, uint64_t retired) {
+bool Translator::Impl::fails_too_often(Block& block, uint64_t retired, uint64_t soon) {
   if (!options.adapt) return false;
-  constexpr uint64_t kSoon = 2000;
   constexpr uint8_t kTooMany = 16;
-  block.failures = retired - block.last_failure < kSoon ? block.failures + 1 : 0;
+  block.failures = retired - block.last_failure < soon ? block.failures + 1 : 0;
   block.last_failure = retired;
   return block.failures >= kTooMany;
 }

@@ -57,7 +57,7 @@ struct Translator::Impl {
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
   std::optional<isa::Insn> decode_again(const Block& block, unsigned insn) const;
-  bool fails_too_often(Block& block, uint64_t retired);
+  bool fails_too_often(Block& block, uint64_t retired, uint64_t soon);
   Block* replace(Block& block);
   void count_exit(Leaving why);
   std::optional<ExitReason> advance(uint64_t retired_limit);

@@ -5,33 +5,35 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/log.h"
+
 namespace vireo::translator {
 
 namespace {
 
 constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
 
-// What things cost, in ns; architecture.md has the measurements.
-constexpr uint64_t kMapCost = 9'000;      // with the signal
-constexpr uint64_t kRefusedCost = 4'000;  // the signal, and leaving
-constexpr uint64_t kUnmapCost = 4'000;
-constexpr uint64_t kClearCost = 10'000;
-/// A window saves so many ns per 1000 instructions.
-constexpr uint64_t kSavedPer1000 = 300;
-constexpr uint64_t kLongestWait = uint64_t{1} << 32;
-/// What a window may cost before it has saved anything, and what of its savings counts later, in ns.
-constexpr int64_t kCredit = 5'000'000;
+// What things cost in instructions: as many earn it in a window, each 0.3 ns. architecture.md has the times.
+constexpr int64_t kMapCost = 30'000;      // with the signal
+constexpr int64_t kRefusedCost = 13'000;  // the signal, and leaving
+constexpr int64_t kUnmapCost = 13'000;
+constexpr int64_t kClearCost = 33'000;
+/// What a window may cost before it has earned anything, beside what filling it has been seen to cost.
+constexpr int64_t kCredit = 16'000'000;
+constexpr int64_t kMostDebt = 100'000'000;
 /// On for so many times its threshold, a window was worth it.
-constexpr uint64_t kLongEnough = 16;
+constexpr int64_t kLongEnough = 16;
+constexpr int64_t kLongestWait = int64_t{1} << 32;
 /// So many looks in a row that find the kernel's code in pages that are not global say that there is another
 /// kernel.
 constexpr unsigned kLooksNotGlobal = 16;
 /// Of the host's mappings, for all windows; vm.max_map_count is 65,530 where nobody has changed it.
 constexpr uint64_t kMostMappings = 40'000;
 
-uint64_t cost_of(const Window& window) {
+int64_t cost_of(const Window& window) {
   const Window::Counters& c = window.counters();
-  return c.maps * kMapCost + c.unmaps * kUnmapCost + c.clears * kClearCost;
+  return static_cast<int64_t>(c.maps) * kMapCost + static_cast<int64_t>(c.unmaps) * kUnmapCost +
+         static_cast<int64_t>(c.clears) * kClearCost;
 }
 
 }  // namespace
@@ -51,10 +53,9 @@ Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, 
 
 void WindowPolicy::begin(State& s, Privilege privilege) {
   if (s.window && s.on) s.window->clear();
-  State fresh;
+  State fresh(after_);
   fresh.serial = mmu_.space_serial();
   fresh.window = std::move(s.window);
-  fresh.threshold = after_;
   s = std::move(fresh);
   if (after_ == 0) promote(s, privilege);
 }
@@ -68,17 +69,22 @@ Result<void> WindowPolicy::make_window(State& s, Privilege privilege) {
   return {};
 }
 
+void WindowPolicy::trace_change(const State& s, std::string_view what) const {
+  const char* who = &s == &shared_ ? "every supervisor" : supervisor_ ? "the supervisor" : "the user";
+  trace(LogCategory::kMmu, "{} of address space {} {} its window", who, mmu_.space_serial(), what);
+}
+
 bool WindowPolicy::promote(State& s, Privilege privilege) {
   if (!s.window && !make_window(s, privilege)) {
-    s.threshold = kLongestWait;
+    s.balance = -kLongestWait;
     return false;
   }
   s.cost = cost_of(*s.window);
   s.on = true;
-  s.executed = s.fills = s.refused = 0;
-  s.balance = kCredit;
-  s.earning = 0;
+  s.balance = s.credit = std::min(s.credit, kMostDebt) + kCredit;
+  s.executed = s.fills = s.earning = 0;
   ++promotions_;
+  trace_change(s, "gets");
   if (&s == &shared_) {
     not_global_ = 0;
     for (auto& both : states_) {
@@ -90,10 +96,13 @@ bool WindowPolicy::promote(State& s, Privilege privilege) {
 }
 
 void WindowPolicy::demote(State& s) {
+  trace_change(s, "loses");
   s.on = false;
-  s.executed = s.fills = 0;
-  // It has looked better than it was: longer without, next time.
-  s.threshold = s.earning < s.threshold * kLongEnough ? std::min(s.threshold * 2, kLongestWait) : after_;
+  s.executed = s.fills = s.credit = 0;
+  // If it has looked better than it was: longer without, next time.
+  const bool was_good = s.earning >= s.threshold * kLongEnough;
+  s.threshold = was_good ? static_cast<int64_t>(after_) : std::min(s.threshold * 2, kLongestWait);
+  s.balance = -s.threshold;
   s.window->clear();
   ++demotions_;
 }
@@ -147,17 +156,17 @@ bool WindowPolicy::look(uint64_t rip, uint64_t retired) {
 }
 
 bool WindowPolicy::judge(State& s, Privilege privilege) {
-  const uint64_t saved = s.executed / 1000 * kSavedPer1000;
+  const int64_t executed = std::exchange(s.executed, 0);
   if (!s.on) {
-    if (s.executed < s.threshold) return false;
-    const uint64_t cost = s.fills * kMapCost;
-    s.executed = s.fills = 0;
-    return cost < saved && promote(s, privilege);
+    const int64_t cost = std::exchange(s.fills, 0) * kMapCost;
+    s.credit += cost;
+    s.balance = std::max(s.balance + executed - cost, -s.threshold - kMostDebt);
+    return s.balance >= 0 && promote(s, privilege);
   }
-  const uint64_t before = std::exchange(s.cost, cost_of(*s.window));
-  const uint64_t paid = s.cost - before + std::exchange(s.refused, 0) * kRefusedCost;
-  s.earning += std::exchange(s.executed, 0);
-  s.balance = std::min(s.balance + static_cast<int64_t>(saved) - static_cast<int64_t>(paid), kCredit);
+  const int64_t before = std::exchange(s.cost, cost_of(*s.window));
+  const int64_t paid = s.cost - before + std::exchange(s.refused, 0) * kRefusedCost;
+  s.earning += executed;
+  s.balance = std::min(s.balance + executed - paid, s.credit);
   if (s.balance >= 0) return false;
   demote(s);
   return true;

@@ -36,6 +36,8 @@ class WindowPolicy {
   // Of what is running:
   /// Whether the host address is in its window.
   bool contains(uint64_t host) const { return running_->on && running_->window->contains(host); }
+  /// Whether its window is the one of all address spaces.
+  bool shared() const { return running_ == &shared_; }
   /// Window::map() within the budget of mappings that all windows have.
   bool map(uint64_t linear, bool write);
   /// A fault in the window was not the window's: the access must be made in another way.
@@ -55,23 +57,26 @@ class WindowPolicy {
 
  private:
   struct State {
+    explicit State(uint64_t after = 0)
+        : threshold(static_cast<int64_t>(after)), balance(-static_cast<int64_t>(after)) {}
+
     uint64_t serial = 0;             ///< Mmu::space_serial()
     std::unique_ptr<Window> window;  ///< made when it is first needed
     bool on = false;
     // Since it was judged last:
-    uint64_t executed = 0;  ///< instructions
-    uint64_t fills = 0;     ///< by probes, of what the window would have had to map
-    uint64_t refused = 0;   ///< accesses through the window that it could not be made to show
-    uint64_t cost = 0;      ///< of the window in all, in ns, then
+    int64_t executed = 0;  ///< instructions
+    int64_t fills = 0;     ///< by probes, of what the window would have had to map
+    int64_t refused = 0;   ///< accesses through the window that it could not be made to show
+    int64_t cost = 0;      ///< of the window in all, then
 
-    uint64_t threshold = 0;  ///< while it is off: instructions until it is judged
-    int64_t balance = 0;     ///< while it is on: what it has earned, in ns, and may lose again
-    uint64_t earning = 0;    ///< instructions since it is on
+    int64_t threshold;   ///< instructions without fills that earn a window
+    int64_t balance;     ///< in instructions; below 0: no window
+    int64_t credit = 0;  ///< what all the fills would have cost; while it is on: the most that balance may be
+    int64_t earning = 0;  ///< instructions since it is on
   };
 
-  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after) : memory_(memory), mmu_(mmu), after_(after) {
-    shared_.threshold = after;
-  }
+  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after)
+      : memory_(memory), mmu_(mmu), after_(after), shared_(after) {}
   State& state(Privilege privilege) {
     State& s = states_[mmu_.space()][static_cast<unsigned>(privilege)];
     if (s.serial != mmu_.space_serial()) [[unlikely]]
@@ -81,7 +86,7 @@ class WindowPolicy {
   /// The space has another address space now.
   void begin(State& state, Privilege privilege);
   void charge(uint64_t retired) {
-    const uint64_t executed = retired > charged_ ? retired - charged_ : 0;
+    const int64_t executed = retired > charged_ ? static_cast<int64_t>(retired - charged_) : 0;
     charged_ = retired;
     running_->executed += executed;
     if (supervisor_ && running_ != &shared_) shared_.executed += executed;
@@ -92,6 +97,7 @@ class WindowPolicy {
   Result<void> make_window(State& state, Privilege privilege);
   bool promote(State& state, Privilege privilege);
   void demote(State& state);
+  void trace_change(const State& state, std::string_view what) const;
   /// All but one window, which may be null.
   void clear_all_but(const Window* window);
   template <class F>

@@ -99,11 +99,13 @@ TEST_F(WindowPolicyTest, OnlyWhatThePrivilegeExecutesInTheSpaceCounts) {
   EXPECT_TRUE(execute_program(1));
 }
 
-TEST_F(WindowPolicyTest, ManyFillsSayThatAWindowWouldNotPay) {
+TEST_F(WindowPolicyTest, FillsSayHowMuchMoreAWindowHasToEarn) {
   program();
   for (unsigned i = 0; i < 100; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
-  EXPECT_FALSE(execute_program(kAfter));
-  EXPECT_TRUE(execute_program(kAfter)) << "it no longer does that";
+  unsigned looks = 1;
+  while (!execute_program(kAfter) && looks < 100) ++looks;
+  EXPECT_GE(looks, 3u);
+  EXPECT_LE(looks, 6u);
 }
 
 TEST_F(WindowPolicyTest, AKernelInGlobalPagesHasOneWindowForAllAddressSpaces) {
@@ -138,7 +140,7 @@ TEST_F(WindowPolicyTest, FillsOfProgramsMemoryAndOfKnownPagesDoNotCountForTheSha
     ASSERT_TRUE(fill(kProgram, Privilege::kSupervisor));
     ASSERT_TRUE(fill(kKernel, Privilege::kSupervisor));
   }
-  EXPECT_TRUE(execute_kernel(kAfter));
+  EXPECT_TRUE(execute_kernel(kAfter + kAfter / 8)) << "but for the first fill";
 }
 
 TEST_F(WindowPolicyTest, FillsOfNewGlobalPagesCountForTheSharedWindow) {
@@ -198,7 +200,7 @@ TEST_F(WindowPolicyTest, AWindowThatCostsMoreThanItSavesGoes) {
     work(10);
     execute_program(1);
   }
-  EXPECT_LT(rounds, 100u) << "what it has saved before does not count for ever";
+  EXPECT_LT(rounds, 60u) << "what it has saved before does not count for ever";
   EXPECT_TRUE(execute_program(kAfter)) << "it was long worth it";
   ASSERT_NE(program(), 0u);
   work(1000);
