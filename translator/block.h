@@ -50,6 +50,7 @@ struct InterpretedInsn {
   uint32_t rip;
   uint16_t index;      ///< in the block
   bool slow_path;      ///< its fast path did not do, as opposed to: it has none
+  bool one_access;     ///< before everything else that may fault it accesses memory, in one place
   uint16_t remaining;  ///< instructions of the block from this one on, which the countdown has counted
 };
 

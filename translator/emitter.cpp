@@ -216,6 +216,17 @@ void Emitter::embed(const HostInsn& insn) {
   a.embed(insn.bytes.data(), insn.size);
 }
 
+namespace {
+
+bool has_one_access(const ScannedInsn& x) {
+  const bool operand = operand_use(x.insn, *x.row).memory;
+  if (x.row->insn_class == isa::InsnClass::Passthrough) return operand;
+  return !operand && x.row->insn_class == isa::InsnClass::Stack &&
+         (x.row->mnemonic == isa::Mnemonic::PUSH || x.row->mnemonic == isa::Mnemonic::POP);
+}
+
+}  // namespace
+
 void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   const ScannedInsn& x = insns_[index];
   if (block_->self_checking && x.insn.rep() && may_write_memory(x)) {
@@ -226,8 +237,8 @@ void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   }
   isa::Insn insn = x.insn;
   const interp::Handler handler = interp::bind_handler(insn, environment_.model);
-  block_->interpreted.push_back(
-      std::make_unique<InterpretedInsn>(InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, 0}));
+  block_->interpreted.push_back(std::make_unique<InterpretedInsn>(
+      InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, has_one_access(x), 0}));
   a.mov(x86::r10, reinterpret_cast<uint64_t>(block_->interpreted.back().get()));
   call_to(environment_.trampolines.interpret);
 }

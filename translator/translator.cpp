@@ -163,11 +163,10 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
   if (t.trust) t.trust->count_fill(privilege);
-  const bool fault =
-      (t.windows ? t.windows->fill(linear, access, privilege) : mmu.fill({linear}, access, privilege))
-          .has_value();
+  t.page_fault =
+      t.windows ? t.windows->fill(linear, access, privilege) : mmu.fill({linear}, access, privilege);
   t.settle_windows();
-  if (!fault && t.may_go_on()) {
+  if (!t.page_fault && t.may_go_on()) {
     const TlbTables& tables = mmu.tables(privilege);
     const uint64_t page = linear / kPageSize;
     const uint64_t read_delta = tables.read_delta[page];
@@ -232,8 +231,11 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
   // Pages with code that are written to often are mixed ones soon.
   const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
+  const std::optional<PageFault> fault = std::exchange(page_fault, std::nullopt);
   // The fast path may have walked page tables, as the interpreter's own first access would have.
-  const Interp::PlainResult result = interp.execute_plain(insn.handler, insn.insn, !may_go_on());
+  const Interp::PlainResult result = fault && insn.one_access
+                                         ? interp.fault_plain(*fault)
+                                         : interp.execute_plain(insn.handler, insn.insn, !may_go_on());
   settle_windows();
   if (result == Interp::PlainResult::kStop) return kLeave;
   // Not an access across pages, of which a loop has many and more that are not.
@@ -460,6 +462,7 @@ void Translator::Impl::store_flags() {
 
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   settle_windows();
+  page_fault.reset();
   code_epoch = blocks->epoch();
   entered_generation = context.mmu.exec_generation(interp.privilege());
   const uint64_t budget = std::min(retired_limit - cpu.retired, kMaxBudget);

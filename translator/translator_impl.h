@@ -144,6 +144,8 @@ struct Translator::Impl {
   bool may_go_on() const {
     return !code_changed() && context.mmu.exec_generation(interp.privilege()) == entered_generation;
   }
+  /// What the latest fill() found, for the interpret() that follows it.
+  std::optional<PageFault> page_fault;
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
   bool denied_for_code = false;  ///< and it was for the latter

@@ -99,14 +99,30 @@ Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn, boo
     if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) impl.deliver_debug_trap();
     if (paused) return PlainResult::kStop;
   } catch (const Fault& fault) {
-    impl.deliver_event(Event::kFault, fault);
-    if (++faults_in_run_ == kFaultsPerRun) context.attention.request(Attention::kExit);
+    impl.deliver_counted(fault);
   } catch (const WaitForInterrupt&) {
     return PlainResult::kStop;
   }
-  if (context.attention.bits() != 0 || cpu.halted || cpu.shutdown || impl.needs_care())
+  return impl.after_plain();
+}
+
+Interp::PlainResult Interp::fault_plain(const PageFault& fault) {
+  Impl& impl = *impl_;
+  impl.rep_incomplete = false;
+  own_code_ = nullptr;
+  impl.deliver_counted({kPageFault, true, fault.error_code, fault.address.value});
+  return impl.after_plain();
+}
+
+void Interp::Impl::deliver_counted(const Fault& fault) {
+  deliver_event(Event::kFault, fault);
+  if (++in.faults_in_run_ == kFaultsPerRun) in.context.attention.request(Attention::kExit);
+}
+
+Interp::PlainResult Interp::Impl::after_plain() const {
+  if (in.context.attention.bits() != 0 || cpu.halted || cpu.shutdown || needs_care())
     return PlainResult::kStop;
-  return block_ended ? PlainResult::kElsewhere : PlainResult::kNext;
+  return in.block_ended ? PlainResult::kElsewhere : PlainResult::kNext;
 }
 
 isa::CodeSize Interp::code_size() const {

@@ -85,6 +85,9 @@ class Interp final : public ExecutionEngine {
   };
   /// `fetch_behind`: what follows, be it the next iteration of a REP instruction, must be fetched anew.
   PlainResult execute_plain(Handler handler, const Insn& insn, bool fetch_behind = false);
+  /// As execute_plain() of an instruction that is known to do nothing but raise this page fault. Saves a
+  /// throw.
+  PlainResult fault_plain(const PageFault& fault);
   /// Whether the INTR pin was up when it was last looked at, which is whenever it may have changed
   /// (Attention::kInterrupt) and before a run: setting IF then has an interrupt taken.
   const bool* interrupt_waiting() const { return &interrupt_waiting_; }

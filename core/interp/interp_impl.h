@@ -65,6 +65,10 @@ struct Interp::Impl {
   std::optional<ExitReason> service_attention();
   /// Delivers with the rules for faults during delivery: double fault, shutdown.
   void deliver_event(Event event, Fault fault);
+  /// A fault, of which a run() may have so many.
+  void deliver_counted(const Fault& fault);
+  /// What execute_plain() answers now.
+  PlainResult after_plain() const;
   /// #DB after an instruction for cpu.pending_dr6.
   void deliver_debug_trap();
   void trace_instruction(const Insn& insn);

@@ -205,6 +205,31 @@ TEST_F(FaultTest, UserFaultsAndHandlerReturn) {
   expect_fault(14, 5);
 }
 
+TEST_F(FaultTest, AKnownPageFaultIsDeliveredAsOneThatIsFound) {
+  enable_paging();
+  set_page(0x300, 0x300003);
+  enter_ring3();
+  interp->begin_run();
+  interp->context.attention.clear(Attention::kInterrupt);
+  cpu.pending_dr6 = 1;
+  const uint64_t retired = cpu.retired;
+  EXPECT_EQ(interp->fault_plain({{0x300234}, 7}), Interp::PlainResult::kElsewhere);
+  EXPECT_EQ(cpu.rip, handler(14));
+  EXPECT_EQ(cpu.cpl, 0);
+  EXPECT_EQ(cpu.cr2, 0x300234u);
+  EXPECT_EQ(stack(0), 7u);
+  EXPECT_EQ(stack(1), kCode);
+  EXPECT_TRUE(stack(3) & rflags::kRf);
+  EXPECT_EQ(cpu.retired, retired);
+  EXPECT_EQ(cpu.pending_dr6, 0u);
+  unsigned more = 0;
+  for (; more < 100'000; ++more) {
+    cpu.reg(Gpr::kRsp) = kRing0Stack;
+    if (interp->fault_plain({{0x300234}, 7}) == Interp::PlainResult::kStop) break;
+  }
+  EXPECT_LT(more, 100'000u) << "a guest that does nothing else does not keep requests waiting";
+}
+
 TEST_F(FaultTest, PageFaultWhileDeliveringAPageFaultIsDouble) {
   enable_paging();
   set_page(0x300, 0);
