@@ -18,6 +18,7 @@ bool Emitter::emit_Control(const ScannedInsn& x) {
     case Mnemonic::JMP:
       if (x.insn.opcode == 0xff) return emit_jmp_indirect(x);
       if (beyond_code_limit(branch_target(x))) return false;
+      if (goes_on_at(branch_target(x))) return true;
       emit_edge(branch_target(x));
       return true;
     case Mnemonic::CALL:
@@ -80,12 +81,14 @@ bool Emitter::emit_jcc(const ScannedInsn& x) {
   const uint32_t target = branch_target(x);
   if (beyond_code_limit(target)) return false;
   restore_flags();
-  const auto condition = static_cast<x86::CondCode>(x.insn.condition());
+  auto condition = static_cast<x86::CondCode>(x.insn.condition());
   if (same_page(target)) {
-    const size_t exit = new_exit(target, FlagState::kEflags);
+    const bool taken_inside = goes_on_at(target) && target != x.next_rip;
+    const size_t exit = new_exit(taken_inside ? x.next_rip : target, FlagState::kEflags);
     const Label stub = a.newLabel();
+    if (taken_inside) condition = x86::negateCond(condition);
     a.long_().j(condition, stub);
-    if (insn_ + 1u < insns_.size()) {  // the block goes on when it is not taken
+    if (insn_ + 1u < insns_.size()) {  // the block goes on otherwise
       side_exits_.push_back({stub, exit, insn_ + 1u});
       return true;
     }

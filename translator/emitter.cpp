@@ -131,8 +131,10 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   }
   block.insn_count = insn_;
   const uint32_t next_rip = insns[insn_ - 1].next_rip;
-  block.guest_bytes = next_rip - block.rip;
-  block.insn_offset.push_back(static_cast<uint16_t>(block.guest_bytes));
+  block.guest_bytes = 0;
+  for (const ScannedInsn& x : insns.first(insn_))
+    block.guest_bytes = std::max(block.guest_bytes, x.next_rip - block.rip);
+  block.insn_offset.push_back(static_cast<uint16_t>(next_rip - block.rip));
   if (!ended_) {
     start_part(CodePart::Kind::kEnd);
     emit_edge(next_rip);

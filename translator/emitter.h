@@ -137,6 +137,10 @@ class Emitter {
 
   // --- control flow (emit_control.cpp)
   bool emit_jcc(const ScannedInsn& x);
+  /// The block goes on where this branch leads: in the next turn of a loop.
+  bool goes_on_at(uint32_t target) const {
+    return insn_ + 1u < insns_.size() && insns_[insn_ + 1u].rip == target;
+  }
   bool emit_loop(const ScannedInsn& x);
   bool emit_call(const ScannedInsn& x);
   bool emit_ret(const ScannedInsn& x);

@@ -25,7 +25,7 @@ constexpr Switch kSwitches[] = {
     {"system", &Options::system},    {"groups", &Options::page_groups},
     {"adapt", &Options::adapt},      {"side-exits", &Options::side_exits},
     {"windows", &Options::windows},  {"self-check", &Options::self_check},
-    {"trust", &Options::trust},
+    {"trust", &Options::trust},      {"unroll", &Options::unroll},
 };
 
 /// NAME=VALUE.

@@ -98,9 +98,25 @@ void Translator::Impl::scan(Block& block) {
     if (block.self_checking && may_write_memory(scanned.back())) break;
     if (ends_block(scanned.back(), options.side_exits)) break;
   }
+  // Where the page ends behind it, the way out would need a check.
+  if (options.unroll && !block.self_checking && used != 0 && used < bytes.size()) unroll();
   block.crosses = false;
   // Not for an undefined instruction: the guest sees from its page tables what has been accessed.
   if (scanned.empty() && status == isa::DecodeStatus::kNeedMoreBytes) scan_crossing(block);
+}
+
+/// A block that is a loop holds several turns of it: one poll does for all.
+void Translator::Impl::unroll() {
+  constexpr size_t kMostTurns = 4, kMostInsns = 32;
+  const ScannedInsn& last = scanned.back();
+  const bool branch = last.row->mnemonic == isa::Mnemonic::JCC ||
+                      (last.row->mnemonic == isa::Mnemonic::JMP && last.insn.opcode != 0xff);
+  const uint32_t target = last.next_rip + static_cast<uint32_t>(last.insn.imm);
+  if (!branch || (last.insn.operand_size == 2 ? target & 0xffff : target) != scanned.front().rip) return;
+  const size_t size = scanned.size(), most = std::min<size_t>(kMostInsns, options.max_block_insns);
+  const size_t turns = std::min(kMostTurns, most / size);
+  scanned.reserve(size * kMostTurns);
+  for (size_t turn = 1; turn < turns; ++turn) std::copy_n(scanned.begin(), size, std::back_inserter(scanned));
 }
 
 void Translator::Impl::translate(Block& block) {

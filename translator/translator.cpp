@@ -496,7 +496,9 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
 /// An instruction of a block, from its bytes; nothing if they have become others.
 std::optional<isa::Insn> Translator::Impl::decode_again(const Block& block, unsigned insn) const {
   std::array<uint8_t, isa::kMaxInsnLength> bytes{};
-  const unsigned start = block.insn_offset[insn], length = block.insn_offset[insn + 1u] - start;
+  const unsigned start = block.insn_offset[insn], next = block.insn_offset[insn + 1u];
+  // The next turn of an unrolled loop starts behind its end.
+  const unsigned length = (next > start ? next : block.guest_bytes) - start;
   const auto in_first =
       static_cast<unsigned>(std::min<uint64_t>(length, kPageSize - (block.physical + start) % kPageSize));
   std::copy_n(block.guest_code[0] + start, in_first, bytes.begin());

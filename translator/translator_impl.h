@@ -47,6 +47,7 @@ struct Translator::Impl {
   void translate(Block& block);
   /// Decodes from block.rip on, to the end of the page or of the block.
   void scan(Block& block);
+  void unroll();
   /// The same for an instruction that goes on in the next page.
   bool scan_crossing(Block& block);
   bool accept_changing(ScannedInsn& x, uint64_t physical) const;
