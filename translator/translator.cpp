@@ -476,7 +476,7 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   load_flags();
   {
     const TimeScope scope(context.time, TimeLedger::Component::kTranslatedCode);
-    reinterpret_cast<void (*)(Frame*)>(trampolines.enter)(frame);
+    reinterpret_cast<void (*)(Frame*)>(reinterpret_cast<uintptr_t>(trampolines.enter))(frame);
   }
   if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kDone) {
     count_exit(done_as);

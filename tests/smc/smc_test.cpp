@@ -185,7 +185,7 @@ TEST_P(SelfModifyingCode, EndsAsExpected) {
   ASSERT_FALSE(expected.empty());
 
   testing::Watchdog watchdog(60);
-  watchdog.begin([&] { return std::string(engine) + ": " + name; });
+  watchdog.begin([&name = name, &engine = engine] { return std::string(engine) + ": " + name; });
   Machine machine(engine, code);
   EXPECT_EQ(machine.run(), ExitReason::kHalt) << "EIP " << std::hex << machine.cpu.rip;
   for (const Expectation& e : expected) {
