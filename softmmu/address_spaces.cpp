@@ -112,7 +112,7 @@ void AddressSpaces::gone(unsigned number) {
   // short-lived.
   Space& s = spaces_[number];
   const uint64_t cr3 = s.cr3, loaded_at = s.loaded_at;
-  const unsigned backoff = std::min(s.backoff + 1, kMostBackoffOfGone);
+  const unsigned backoff = std::max(s.backoff, std::min(s.backoff + 1, kMostBackoffOfGone));
   forget(number);
   s.cr3 = cr3;
   s.serial = ++last_serial_;

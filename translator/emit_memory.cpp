@@ -1,5 +1,5 @@
-// Memory operands in TLB mode: offset, segment, probe. The one seam that another way to reach guest memory
-// replaces.
+// Memory operands: offset, segment, then a probe or the window. Nothing else knows how guest memory is
+// reached.
 #include <bit>
 
 #include "translator/emitter.h"

@@ -1,6 +1,6 @@
-// Signals in translated code. Host exceptions: SIGSEGV of the countdown's poll, SIGFPE of a division; the
-// handler sends the thread to an exit trampoline with the faulting address. And Attention's signal, which
-// makes the countdown run out. Nothing else happens in signal context.
+// Signals in translated code. Host exceptions: SIGSEGV of the countdown's poll or of an access, SIGFPE of a
+// division; the handler makes an access possible (FaultRange::try_again) or sends the thread to an exit
+// trampoline with the faulting address. And Attention's signal, which makes the countdown run out.
 #pragma once
 
 #include <ucontext.h>

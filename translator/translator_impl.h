@@ -47,9 +47,10 @@ struct Translator::Impl {
   void translate(Block& block);
   /// Decodes from block.rip on, to the end of the page or of the block.
   void scan(Block& block);
-  void unroll();
-  /// The same for an instruction that goes on in the next page.
+  /// scan() for an instruction that goes on in the next page.
   bool scan_crossing(Block& block);
+  /// Repeats in `scanned` a block that is a short loop.
+  void unroll();
   bool accept_changing(ScannedInsn& x, uint64_t physical) const;
   /// Appends to `scanned` if the CPU model has the instruction.
   isa::DecodeStatus decode_one(std::span<const uint8_t> bytes, uint32_t rip);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace vireo::translator {
 
@@ -27,6 +28,7 @@ bool TrustPolicy::reserve_low_addresses() {
     void* const wanted = reinterpret_cast<void*>(start);
     void* const got = mmap(wanted, kEnd - start, PROT_NONE,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == MAP_FAILED && errno == EEXIST) return false;  // something is there
     if (got == MAP_FAILED) continue;
     if (got == wanted) return true;
     munmap(got, kEnd - start);  // a host before Linux 4.17 takes the address for a wish

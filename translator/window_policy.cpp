@@ -71,7 +71,7 @@ Result<void> WindowPolicy::make_window(State& s, Privilege privilege) {
 
 void WindowPolicy::trace_change(const State& s, std::string_view what) const {
   const char* who = &s == &shared_ ? "every supervisor" : supervisor_ ? "the supervisor" : "the user";
-  trace(LogCategory::kMmu, "{} of address space {} {} its window", who, mmu_.space_serial(), what);
+  trace(LogCategory::kMmu, "{} of address space {} {} its window", who, s.serial, what);
 }
 
 bool WindowPolicy::promote(State& s, Privilege privilege) {
@@ -82,7 +82,7 @@ bool WindowPolicy::promote(State& s, Privilege privilege) {
   s.cost = cost_of(*s.window);
   s.on = true;
   s.balance = s.credit = std::min(s.credit, kMostDebt) + kCredit;
-  s.executed = s.fills = s.earning = 0;
+  s.executed = s.fills = s.refused = s.earning = 0;
   ++promotions_;
   trace_change(s, "gets");
   if (&s == &shared_) {

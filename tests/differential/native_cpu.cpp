@@ -268,7 +268,7 @@ Result<uint8_t*> map_memory() {
   return static_cast<uint8_t*>(alias);
 }
 
-/// Gives the pages from `first` on to below `end` the same protection, in one call where they are neighbours.
+/// Of the neighbouring pages from `first` on to below `end`.
 void protect(uint32_t first, uint32_t end, int rights) {
   CHECK(mprotect(reinterpret_cast<void*>(uintptr_t{page_address(first)}), (end - first) * kPage, rights) ==
         0);
