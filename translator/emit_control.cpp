@@ -30,7 +30,7 @@ bool Emitter::emit_Control(const ScannedInsn& x) {
   }
 }
 
-uint32_t Emitter::branch_target(const ScannedInsn& x) const {
+uint32_t branch_target(const ScannedInsn& x) {
   const uint32_t target = x.next_rip + static_cast<uint32_t>(x.insn.imm);
   return x.insn.operand_size == 2 ? target & 0xffff : target;
 }

@@ -23,7 +23,7 @@ void Emitter::emit_group_probe(unsigned number) {
   side_exits_.push_back({fail, exit, insn_});
 
   const Gp pointer = group.in_register ? host::kValue : host::kDelta;
-  const size_t table = group.writes ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset;
+  const size_t table = delta_table(group.writes);
   if (group.constant()) {
     const auto linear = static_cast<uint32_t>(group.low);
     a.mov(pointer, tlb_word(table, linear / kPageSize));

@@ -9,14 +9,6 @@ namespace vireo::translator {
 
 using namespace asmjit;
 
-namespace {
-
-constexpr size_t delta_table(bool write) {
-  return write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset;
-}
-
-}  // namespace
-
 x86::Gp Emitter::emit_offset(const isa::Insn& insn) {
   const bool has_base = insn.base < isa::kNoRegister;
   const bool has_index = insn.index < isa::kNoRegister;
@@ -84,22 +76,24 @@ void Emitter::emit_page_number(const Gp& out, const Gp& linear) {
   }
 }
 
-void Emitter::emit_checked_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned,
-                                 bool find_miss) {
+Emitter::SlowProbe Emitter::slow_probe(const Gp& linear, unsigned bytes, bool write, bool aligned) {
+  SlowProbe slow;
+  slow.retry = a.newLabel();
+  slow.step = step_label();
+  slow.linear = linear;
+  slow.insn = insn_;
+  slow.bytes = static_cast<uint8_t>(bytes);
+  slow.write = write;
+  slow.aligned = aligned;
+  return slow;
+}
+
+void Emitter::emit_probe(const Gp& linear32, unsigned bytes, bool write, bool aligned, bool find_miss) {
   save_flags();
   use_delta();
   const Gp linear = linear32.r32();
-  SlowProbe slow{find_miss ? a.newLabel() : Label(),
-                 Label(),
-                 Label(),
-                 a.newLabel(),
-                 Label(),
-                 step_label(),
-                 linear,
-                 insn_,
-                 static_cast<uint8_t>(bytes),
-                 write,
-                 aligned};
+  SlowProbe slow = slow_probe(linear, bytes, write, aligned);
+  if (find_miss) slow.miss = a.newLabel();
   if (bytes > 1 && !write && !aligned) slow.across = a.newLabel();
   a.bind(slow.retry);
   // MOVUPS and its like are hardly ever aligned; narrower operands mostly are.
@@ -159,7 +153,7 @@ void Emitter::emit_operand_probe(const Gp& linear, unsigned bytes, bool write, b
   if (trusting() && in_place) {
     emit_trusting_probe(linear, bytes, write, aligned);
   } else {
-    emit_checked_probe(linear, bytes, write, aligned, !trusting());
+    emit_probe(linear, bytes, write, aligned, !trusting());
   }
 }
 
@@ -177,10 +171,8 @@ void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, b
     a.jmp(step_label());
     return;
   }
-  SlowProbe slow{a.newLabel(), Label(), Label(),
-                 a.newLabel(), Label(), step_label(),
-                 x86::r10d,    insn_,   static_cast<uint8_t>(bytes),
-                 write,        aligned};
+  SlowProbe slow = slow_probe(x86::r10d, bytes, write, aligned);
+  slow.miss = a.newLabel();
   a.bind(slow.retry);
   a.mov(host::kDelta, delta);
   a.test(host::kDelta, host::kDelta);

@@ -35,8 +35,7 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
   for (const ScannedInsn& x : insns) {
     switch (x.row->insn_class) {
       case InsnClass::Passthrough:
-        if (operand_use(x.insn, *x.row).memory && !mode_.mode.has(Mode::kWindow | Mode::kTrust))
-          return FlagState::kSaved;
+        if (operand_use(x.insn, *x.row).memory && !mode_.mode.promoted()) return FlagState::kSaved;
         break;
       case InsnClass::Control:
         return x.row->flags.tested != 0 ? FlagState::kEflags : FlagState::kSaved;
@@ -272,7 +271,7 @@ void Emitter::emit_slow_paths() {
       a.ja(p.write ? p.step : p.across);
       a.mov(x86::r11d, linear);
       a.shr(x86::r11d, 12);
-      a.mov(host::kDelta, tlb_word(p.write ? Mmu::kWriteDeltaOffset : Mmu::kReadDeltaOffset, host::kDelta));
+      a.mov(host::kDelta, tlb_word(delta_table(p.write), host::kDelta));
       a.jmp(p.back);
     }
     if (p.across.isValid()) {

@@ -63,6 +63,8 @@ struct CodePart {
 bool writes_all_flags(const isa::InsnRow& row);
 /// An instruction that may change memory, or of which that is not known; not by a TLB fill.
 bool may_write_memory(const ScannedInsn& x);
+/// Of a direct near branch.
+uint32_t branch_target(const ScannedInsn& x);
 /// ScannedInsn::live_immediate is for instructions like this.
 bool may_have_live_immediate(const ScannedInsn& x);
 
@@ -157,7 +159,6 @@ class Emitter {
   void check_code_limit(const Gp& target);
   bool load_branch_target(const ScannedInsn& x, const Gp& out);
   bool beyond_code_limit(uint32_t rip) const { return rip > mode_.code_limit; }
-  uint32_t branch_target(const ScannedInsn& x) const;
 
   // --- strings (emit_string.cpp)
   bool emit_single_string(const ScannedInsn& x);
@@ -178,11 +179,8 @@ class Emitter {
   void emit_page_number(const Gp& out, const Gp& linear);
   /// TLB probe: afterwards the operand is [linear + kDelta], and the access cannot fail. Flags end up saved.
   /// `aligned`: the host checks that when it makes the access.
-  void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false) {
-    emit_checked_probe(linear, bytes, write, aligned, true);
-  }
   /// `find_miss`: else the access itself does.
-  void emit_checked_probe(const Gp& linear, unsigned bytes, bool write, bool aligned, bool find_miss);
+  void emit_probe(const Gp& linear, unsigned bytes, bool write, bool aligned = false, bool find_miss = true);
   /// The access may fail: note_access(). Flags stay where they are if they can.
   void emit_trusting_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   /// The one or the other.
@@ -268,6 +266,8 @@ class Emitter {
     uint8_t bytes;
     bool write, aligned;
   };
+  /// With all but the ways that only some probes have.
+  SlowProbe slow_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   struct SlowFpu {
     Label start, back;
     uint16_t insn;

@@ -111,8 +111,7 @@ void Translator::Impl::unroll() {
   const ScannedInsn& last = scanned.back();
   const bool branch = last.row->mnemonic == isa::Mnemonic::JCC ||
                       (last.row->mnemonic == isa::Mnemonic::JMP && last.insn.opcode != 0xff);
-  const uint32_t target = last.next_rip + static_cast<uint32_t>(last.insn.imm);
-  if (!branch || (last.insn.operand_size == 2 ? target & 0xffff : target) != scanned.front().rip) return;
+  if (!branch || branch_target(last) != scanned.front().rip) return;
   const size_t size = scanned.size(), most = std::min<size_t>(kMostInsns, options.max_block_insns);
   const size_t turns = std::min(kMostTurns, most / size);
   scanned.reserve(size * kMostTurns);

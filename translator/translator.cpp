@@ -579,18 +579,15 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kReadEflags:
     case Site::Kind::kWriteSaved:
     case Site::Kind::kWriteEflags:
+    case Site::Kind::kUnaligned: {
+      const bool unaligned = site.kind == Site::Kind::kUnaligned;
       step(site.insn);
-      count_exit(Leaving::kWindow);
-      // A signal is a dear way to find MMIO, or a page with code.
-      if (std::exchange(fill_denied, false) && options.adapt && block->translated())
+      count_exit(unaligned ? Leaving::kUnaligned : Leaving::kWindow);
+      // A signal is a dear way to find MMIO, a page with code, or an unaligned address.
+      if ((unaligned || std::exchange(fill_denied, false)) && options.adapt && block->translated())
         replace(*block)->always_probe |= uint64_t{1} << site.insn;
       break;
-    case Site::Kind::kUnaligned:
-      leave_before(site.insn);
-      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
-      count_exit(Leaving::kUnaligned);
-      if (options.adapt && block->translated()) replace(*block)->always_probe |= uint64_t{1} << site.insn;
-      break;
+    }
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:
     case Site::Kind::kFaultSaved:

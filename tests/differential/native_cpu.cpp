@@ -337,11 +337,11 @@ NativeCpu::~NativeCpu() {
   const itimerval off{};
   setitimer(ITIMER_REAL, &off, nullptr);
   for (int number : kSignals) sigaction(number, &handlers_before[number], nullptr);
-  for (uint32_t page = 0; page < kPages; page++) {
-    if (kPageRights[page] != Rights::kNone && !g_shown_only_to_natives)
+  // Hidden pages stay: the addresses are not ours.
+  for (uint32_t page = 0; page < kPages && !g_shown_only_to_natives; page++) {
+    if (kPageRights[page] != Rights::kNone)
       munmap(reinterpret_cast<void*>(uintptr_t{page_address(page)}), kPage);
   }
-  if (g_shown_only_to_natives) hide_pages();
   munmap(memory_, memory_bytes_);
   outcome = nullptr;
 }

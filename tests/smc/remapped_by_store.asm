@@ -5,10 +5,7 @@
 %define CODE 200000h
 %define DATA (CODE + 800h)
         paging
-        mov     esi, frames
-        mov     edi, RW_PAGE
-        mov     ecx, frames_end - frames
-        rep movsb
+        copy_frames
         xor     ebx, ebx
         xor     edx, edx
         xor     esi, esi
@@ -31,9 +28,7 @@ again:  mov     eax, storing
 
 ; EAX: where to go in the first frame, which is in the TLB and clean.
 remapped:
-        map     CODE, RW_PAGE + 3
-        call    nothing
-        mov     dword [PAGE_TABLE + (CODE >> 12) * 4], RW_PAGE + 1003h
+        remap   CODE, nothing
         mov     ecx, esp
         jmp     eax
 

@@ -6,10 +6,7 @@
 %define CODE 200000h
 %define DATA (CODE + 800h)
         paging
-        mov     esi, frames
-        mov     edi, RW_PAGE
-        mov     ecx, frames_end - frames
-        rep movsb
+        copy_frames
         xor     ebx, ebx
         xor     edx, edx
         xor     ebp, ebp
@@ -38,9 +35,7 @@ again:  mov     eax, filling
 
 ; EAX: where to go in the first frame, which is in the TLB and clean. Adds what is left in ECX to EBP.
 remapped:
-        map     CODE, RW_PAGE + 3
-        call    nothing
-        mov     dword [PAGE_TABLE + (CODE >> 12) * 4], RW_PAGE + 1003h
+        remap   CODE, nothing
         mov     edi, DATA
         mov     esi, RW_PAGE + 2000h
         mov     ecx, 4
