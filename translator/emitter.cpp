@@ -222,8 +222,17 @@ namespace {
 bool has_one_access(const ScannedInsn& x) {
   const bool operand = operand_use(x.insn, *x.row).memory;
   if (x.row->insn_class == isa::InsnClass::Passthrough) return operand;
-  return !operand && x.row->insn_class == isa::InsnClass::Stack &&
-         (x.row->mnemonic == isa::Mnemonic::PUSH || x.row->mnemonic == isa::Mnemonic::POP);
+  switch (x.row->mnemonic) {
+    case isa::Mnemonic::PUSH:
+    case isa::Mnemonic::POP:
+      return !operand && x.row->insn_class == isa::InsnClass::Stack;
+    case isa::Mnemonic::CALL:  // whose target is known, and within CS
+      return x.insn.opcode == 0xe8;
+    case isa::Mnemonic::RET:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace

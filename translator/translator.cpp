@@ -366,7 +366,8 @@ Block* Translator::Impl::find_block(bool plain) {
   const Privilege privilege = interp.privilege();
   uint32_t exec_frame = context.mmu.exec_frame(linear, privilege);
   if (exec_frame == 0) {
-    if (context.mmu.fill(linear, Access::kExecute, privilege)) return nullptr;
+    page_fault = context.mmu.fill(linear, Access::kExecute, privilege);
+    if (page_fault) return nullptr;
     exec_frame = context.mmu.exec_frame(linear, privilege);
   }
   if (exec_frame == 0 || exec_frame >> JumpCache::kFrameBits != 0) return nullptr;
@@ -410,9 +411,15 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       continue;
     }
     const bool plain = link_from != nullptr && link_from->exits[link_exit].plain;
+    page_fault.reset();
     block = find_block(plain);
     if (block == nullptr) {
-      leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      if (const auto fault = std::exchange(page_fault, std::nullopt)) {
+        interp.fault_plain(*fault);
+        leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
+      } else {
+        leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
+      }
       continue;
     }
     if (block->state == Block::State::kCold) {

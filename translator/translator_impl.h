@@ -41,7 +41,7 @@ struct Translator::Impl {
   }
   /// The translated block at CS:RIP if the jump cache has it.
   Block* find_in_jump_cache();
-  /// The block at CS:RIP, or null when the interpreter has to fetch there.
+  /// The block at CS:RIP, or null when the interpreter has to fetch there or there is a page_fault.
   Block* find_block(bool plain);
   /// Translates a block whose state is kCold.
   void translate(Block& block);
@@ -146,7 +146,7 @@ struct Translator::Impl {
   bool may_go_on() const {
     return !code_changed() && context.mmu.exec_generation(interp.privilege()) == entered_generation;
   }
-  /// What the latest fill() found, for the interpret() that follows it.
+  /// What the latest fill() or find_block() found, for those who called it.
   std::optional<PageFault> page_fault;
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
