@@ -87,9 +87,13 @@ struct Block {
   uint64_t always_probe = 0;
   /// Instructions directly behind a translated STI: bit i for the i-th.
   uint64_t behind_sti = 0;
-  /// Failures of fast paths in quick succession, and cpu.retired at the latest.
-  uint8_t failures = 0;
-  uint64_t last_failure = 0;
+  /// What happens in quick succession: how often so far, and cpu.retired at the latest.
+  struct Repeats {
+    uint8_t count = 0;
+    uint64_t latest = 0;
+  };
+  Repeats denied;           ///< fast paths fail because an access is not direct
+  Repeats mapped;           ///< accesses have pages mapped into the window of all address spaces
   bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
   uint16_t insn_count = 0;  ///< that retire when it runs to its end
   uint32_t hits = 0;        ///< executions while cold
@@ -116,6 +120,12 @@ struct Block {
   std::vector<Incoming> incoming;
   Block* next_in_bucket = nullptr;
 
+  /// Bit i for each i-th instruction that is the same one of the guest's as this, in another turn of a loop.
+  uint64_t copies_of(unsigned insn) const {
+    uint64_t copies = 0;
+    for (unsigned i = 0; i < insn_count; ++i) copies |= uint64_t{insn_offset[i] == insn_offset[insn]} << i;
+    return copies;
+  }
   const uint8_t* entry_address(FlagState flags) const { return code + entry[static_cast<unsigned>(flags)]; }
   bool translated() const { return state == State::kTranslated; }
 };

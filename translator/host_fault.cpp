@@ -43,7 +43,8 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   const auto* host = reinterpret_cast<const uint8_t*>(rip);
   if (signal == SIGSEGV && info->si_code != SI_KERNEL) {
     auto delta = static_cast<uint64_t>(regs[REG_R11]);
-    if (range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr), delta)) {
+    const auto countdown = static_cast<uint64_t>(regs[REG_R15]);
+    if (range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr), countdown, delta)) {
       regs[REG_R11] = static_cast<greg_t>(delta);
       return;
     }

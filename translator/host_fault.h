@@ -22,9 +22,11 @@ struct FaultRange {
   const uint8_t* exit_eflags = nullptr;
   /// Whether the flags are in EFLAGS at this host address. Called in signal context.
   bool (*flags_in_eflags)(void* owner, const uint8_t* host) = nullptr;
-  /// SIGSEGV at this host address: true to try again, with kDelta as it is then. Called in signal context,
-  /// but on behalf of translated code, so that it may do what any function called from there may.
-  bool (*try_again)(void* owner, const uint8_t* host, uint64_t address, uint64_t& delta) = nullptr;
+  /// SIGSEGV at this host address, with this kCountdown: true to try again, with kDelta as it is then. Called
+  /// in signal context, but on behalf of translated code, so that it may do what any function called from
+  /// there may.
+  bool (*try_again)(void* owner, const uint8_t* host, uint64_t address, uint64_t countdown,
+                    uint64_t& delta) = nullptr;
   void* owner = nullptr;
 };
 

@@ -27,6 +27,10 @@ constexpr uint32_t kLooksAtInterpreted = 1000;
 /// for another signal.
 constexpr uint64_t kMaxBudget = 1 << 18;
 static_assert(kMaxBudget < kLeaveSoon);
+/// Failures of a block's fast paths that are fewer instructions apart come one after the other. To find out
+/// that an access is not direct takes 20 to 50 ns more than to have it interpreted at once; so many
+/// instructions take 600 ns, and are worth a fast path that sometimes does.
+constexpr uint64_t kDeniedSoon = 2000;
 
 void* map_memory(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -144,8 +148,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   fault_range.exit_saved = trampolines.exit_jump_saved;
   fault_range.exit_eflags = trampolines.exit_jump_eflags;
   fault_range.flags_in_eflags = flags_in_eflags;
-  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address, uint64_t& delta) {
-    return static_cast<Impl*>(owner)->try_again(host, address, delta);
+  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address, uint64_t countdown,
+                             uint64_t& delta) {
+    return static_cast<Impl*>(owner)->try_again(host, address, countdown, delta);
   };
   fault_range.owner = this;
 }
@@ -179,7 +184,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   return false;
 }
 
-bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t& delta) {
+bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta) {
   const Privilege privilege = interp.privilege();
   const bool by_window = windows && windows->contains(address);
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
@@ -202,8 +207,9 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const bool mapped = filled && windows->map(linear, write);
   if (!mapped) windows->refused();
   // A few instructions of a kernel meet each page that is allocated, however many there are.
-  constexpr uint64_t kMapPays = 30'000;
-  if (mapped && !(windows->shared() && fails_too_often(*block, retired_at_zero, kMapPays))) return true;
+  if (mapped &&
+      !(windows->shared() && too_often(block->mapped, retired_at(countdown), WindowPolicy::kMapCost)))
+    return true;
   fill_denied |= filled;
   return false;
 }
@@ -241,7 +247,8 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   // Not an access across pages, of which a loop has many and more that are not.
   if (denied && insn.slow_path && result == Interp::PlainResult::kNext && !code_changed()) {
     Block& block = *insn.block;
-    if (fails_too_often(block, retired, 2000)) replace(block)->always_interpret |= uint64_t{1} << insn.index;
+    if (too_often(block.denied, retired, kDeniedSoon))
+      replace(block)->always_interpret |= block.copies_of(insn.index);
   }
   const Mode before = mode.mode;
   if (mode_changed()) refresh_mode();
@@ -530,13 +537,13 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, S
   return *found;
 }
 
-/// Counts failures of a fast path in quick succession; true when it is time for a translation without it.
-bool Translator::Impl::fails_too_often(Block& block, uint64_t retired, uint64_t soon) {
+/// Counts one more; true when it is time for a translation that avoids it.
+bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const {
   if (!options.adapt) return false;
   constexpr uint8_t kTooMany = 16;
-  block.failures = retired - block.last_failure < soon ? block.failures + 1 : 0;
-  block.last_failure = retired;
-  return block.failures >= kTooMany;
+  repeats.count = retired - repeats.latest < soon ? repeats.count + 1 : 0;
+  repeats.latest = retired;
+  return repeats.count >= kTooMany;
 }
 
 /// For another translation of the same code at once.
@@ -592,7 +599,7 @@ void Translator::Impl::handle_exit() {
       count_exit(unaligned ? Leaving::kUnaligned : Leaving::kWindow);
       // A signal is a dear way to find MMIO, a page with code, or an unaligned address.
       if ((unaligned || std::exchange(fill_denied, false)) && options.adapt && block->translated())
-        replace(*block)->always_probe |= uint64_t{1} << site.insn;
+        replace(*block)->always_probe |= block->copies_of(site.insn);
       break;
     }
     case Site::Kind::kStep:

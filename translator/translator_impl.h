@@ -59,16 +59,18 @@ struct Translator::Impl {
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
   std::optional<isa::Insn> decode_again(const Block& block, unsigned insn) const;
-  bool fails_too_often(Block& block, uint64_t retired, uint64_t soon);
+  bool too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const;
   Block* replace(Block& block);
   void count_exit(Leaving why);
   std::optional<ExitReason> advance(uint64_t retired_limit);
   /// What the next advance() has to execute, and as what it is counted.
   void leave_to_interpreter(interp::Interp::Amount amount, uint64_t& counter);
-  /// By the countdown that translated code left.
-  uint64_t retired_now() const {
-    return retired_at_zero - static_cast<uint64_t>(true_countdown(frame->countdown));
+  /// By a countdown of translated code, which has counted all of the block that is running.
+  uint64_t retired_at(uint64_t countdown) const {
+    return retired_at_zero - static_cast<uint64_t>(true_countdown(countdown));
   }
+  /// By the countdown that translated code left.
+  uint64_t retired_now() const { return retired_at(frame->countdown); }
   void load_flags();
   void store_flags();
   /// frame->fx to the CpuState; the units are the host's again.
@@ -81,7 +83,7 @@ struct Translator::Impl {
   static bool fill(Frame* frame, uint64_t linear, Access access);
   /// SIGSEGV in translated code: true if it was an access through the window, or behind a probe that trusts,
   /// that may be tried again; the latter with another kDelta.
-  bool try_again(const uint8_t* host, uint64_t address, uint64_t& delta);
+  bool try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta);
   /// What the policies have decided is in the mode.
   void look_at_windows();
   void settle_windows() {

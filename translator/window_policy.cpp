@@ -13,8 +13,7 @@ namespace {
 
 constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
 
-// What things cost in instructions: as many earn it in a window, each 0.3 ns. architecture.md has the times.
-constexpr int64_t kMapCost = 30'000;      // with the signal
+// What else costs, in instructions as kMapCost.
 constexpr int64_t kRefusedCost = 13'000;  // the signal, and leaving
 constexpr int64_t kUnmapCost = 13'000;
 constexpr int64_t kClearCost = 33'000;
@@ -32,7 +31,7 @@ constexpr uint64_t kMostMappings = 40'000;
 
 int64_t cost_of(const Window& window) {
   const Window::Counters& c = window.counters();
-  return static_cast<int64_t>(c.maps) * kMapCost + static_cast<int64_t>(c.unmaps) * kUnmapCost +
+  return static_cast<int64_t>(c.maps) * WindowPolicy::kMapCost + static_cast<int64_t>(c.unmaps) * kUnmapCost +
          static_cast<int64_t>(c.clears) * kClearCost;
 }
 

@@ -20,6 +20,10 @@ namespace vireo::translator {
 
 class WindowPolicy {
  public:
+  /// Of mapping a page, with the signal, in instructions, each 0.3 ns: as many must be executed behind it in
+  /// a window to earn it. architecture.md has the time.
+  static constexpr int64_t kMapCost = 30'000;
+
   /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. Fails if the host
   /// has not got what it takes.
   static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after);

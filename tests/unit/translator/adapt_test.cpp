@@ -1,0 +1,109 @@
+// Code whose fast paths keep failing is translated anew without them, and no other code is.
+#include <memory>
+
+#include "tests/unit/interp/protected_bench.h"
+#include "translator/translator.h"
+
+namespace vireo::translator {
+namespace {
+
+class AdaptTest : public interp::ProtectedBench {
+ protected:
+  static constexpr uint64_t kDirectory = 0x80000, kTable = 0x81000, kData = 0x200000;
+  static constexpr uint32_t kP = 1, kW = 2, kG = 0x100;
+
+  void make_engine(const Options& options) { engine = Translator::create(context, options).take(); }
+  uint64_t counter(std::string_view name) const {
+    uint64_t found = ~uint64_t{0};
+    engine->visit_stats([&](std::string_view n, uint64_t value) { found = n == name ? value : found; });
+    return found;
+  }
+  uint64_t adapted() const { return counter("translated code/blocks adapted"); }
+  ExitReason run() { return engine->run({cpu.retired + 100'000'000}); }
+
+  /// A kernel in global pages.
+  void enable_paging() {
+    poke<uint32_t>(kDirectory, kTable | kP | kW);
+    for (uint32_t at = 0; at < kRamBytes; at += kPageSize)
+      poke<uint32_t>(kTable + at / kPageSize * 4, at | kP | kW | kG);
+    cpu.cr3 = kDirectory;
+    cpu.cr4 |= cr4::kPge;
+    cpu.cr0 |= cr0::kPg;
+    mmu.control_registers_changed();
+  }
+
+  std::unique_ptr<ExecutionEngine> engine;
+};
+
+/// Of a kernel that meets a new page each time it has executed so many instructions.
+class NewPagesTest : public AdaptTest {
+ protected:
+  void run_with(uint32_t instructions_each) {
+    enable_paging();
+    make_engine({.hot_threshold = 0, .window_after = uint64_t{1} << 20});
+    if (counter("windows/windows") == ~uint64_t{0}) GTEST_SKIP() << "no windows here";
+    put(kCode, {0x49, 0x75, 0xfd,              // earn: dec ecx; jnz earn
+                0x88, 0x06,                    // next: mov [esi], al
+                0x89, 0xf9,                    // mov ecx, edi
+                0x49, 0x75, 0xfd,              // wait: dec ecx; jnz wait
+                0x81, 0xc6, 0,    0x10, 0, 0,  // add esi, 1000h
+                0x4a, 0x75, 0xf0, 0xf4});      // dec edx; jnz next; hlt
+    cpu.reg(Gpr::kRcx) = 2'000'000;
+    cpu.reg(Gpr::kRsi) = kData;
+    cpu.reg(Gpr::kRdi) = instructions_each / 2;
+    cpu.reg(Gpr::kRdx) = 40;
+    ASSERT_EQ(run(), ExitReason::kHalt);
+    ASSERT_EQ(counter("windows/shared by all address spaces now"), 1u);
+  }
+};
+
+TEST_F(NewPagesTest, InQuickSuccessionAreForAProbe) {
+  run_with(20'000);
+  EXPECT_EQ(adapted(), 1u);
+}
+
+TEST_F(NewPagesTest, NowAndThenAreForTheWindow) {
+  run_with(40'000);
+  EXPECT_EQ(adapted(), 0u);
+}
+
+/// Of a loop whose turns, of which a block holds several, do what is not direct or not aligned.
+class LoopTest : public AdaptTest {
+ protected:
+  static constexpr uint32_t kMmio = 0x1000'0000;
+
+  LoopTest() { memory->map_mmio({kMmio}, kPageSize, registers, "registers"); }
+  void run_with(uint32_t esi, std::string_view options) {
+    make_engine(parse_options(options).take());
+    // next: mov eax, [esi]; dec ecx; jnz next; hlt
+    put(kCode, {0x8b, 0x06, 0x49, 0x75, 0xfb, 0xf4});
+    cpu.reg(Gpr::kRcx) = 1000;
+    cpu.reg(Gpr::kRsi) = esi;
+    ASSERT_EQ(run(), ExitReason::kHalt);
+  }
+
+  interp::EchoPorts registers;
+};
+
+TEST_F(LoopTest, AllItsTurnsLearnOfMmioAtOnce) {
+  run_with(kMmio, "hot=0,no-windows,no-trust");
+  EXPECT_EQ(registers.reads, 1000u);
+  EXPECT_EQ(adapted(), 1u);
+}
+
+TEST_F(LoopTest, AllItsTurnsLearnOfUnalignedAddressesAtOnce) {
+  run_with(kData + 1, "hot=0,no-windows,window-after=0,no-groups");
+  if (counter("translated code/exits: access not aligned") == 0) GTEST_SKIP() << "no probes that trust here";
+  EXPECT_EQ(counter("translated code/exits: access not aligned"), 1u);
+  EXPECT_EQ(adapted(), 1u);
+}
+
+TEST_F(LoopTest, AllItsTurnsGetAProbeInsteadOfTheWindowAtOnce) {
+  run_with(kMmio, "hot=0,window-after=0");
+  if (counter("windows/windows") == ~uint64_t{0}) GTEST_SKIP() << "no windows here";
+  EXPECT_EQ(registers.reads, 1000u);
+  EXPECT_EQ(adapted(), 2u) << "a probe first, then the interpreter";
+}
+
+}  // namespace
+}  // namespace vireo::translator
