@@ -35,7 +35,8 @@ void AddressSpaces::leave_current() {
   const unsigned number = tlb_.current();
   Space& s = spaces_[number];
   if (!s.kept || s.all_stale) {
-    if (!s.kept) s.walks += tlb_.size_of(number);
+    // Not more than there are to keep, and of a large page, which one walk finds, there are several pieces.
+    if (!s.kept) s.walks += std::min<uint64_t>(s.walks_since_load, tlb_.size_of(number));
     tlb_.drop_space(number);
   } else {
     for (const Range& range : s.stale) tlb_.drop_range(number, range.page, range.count);
@@ -45,6 +46,7 @@ void AddressSpaces::leave_current() {
   s.stale.clear();
   s.all_stale = false;
   s.writes_since_load = 0;
+  s.walks_since_load = 0;
 }
 
 void AddressSpaces::enter() {
@@ -149,7 +151,9 @@ void AddressSpaces::invalidated(Gla page) {
 bool AddressSpaces::note_walk(const PageWalk& walk, Gla address) {
   const unsigned number = tlb_.current();
   Space& s = spaces_[number];
-  if (!s.kept || s.all_stale || walk.translation().global) return false;
+  if (walk.translation().global) return false;
+  ++s.walks_since_load;
+  if (!s.kept || s.all_stale) return false;
   bool marked = false;
   const unsigned bits = table_shape(paging_mode(cpu_)).index_bits;
   for (const PageWalk::Step& step : walk.steps()) {

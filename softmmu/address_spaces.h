@@ -68,9 +68,9 @@ class AddressSpaces {
 
     // Since it was judged:
     uint32_t loads = 0;
-    uint64_t walks = 0;   ///< while not kept: what the loads have dropped
+    uint64_t walks = 0;   ///< while not kept: those whose translations loads have dropped
     uint64_t writes = 0;  ///< while kept: those that had to be told
-    uint64_t writes_since_load = 0;
+    uint64_t writes_since_load = 0, walks_since_load = 0;
     uint64_t walks_per_load = 0;  ///< as found before it was kept
     unsigned backoff = 0;         ///< it has not paid so often
   };

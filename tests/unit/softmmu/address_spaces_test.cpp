@@ -219,6 +219,24 @@ TEST_P(AddressSpacesTest, OneWhoseTablesAreUsedAgainIsKeptLaterEachTime) {
   EXPECT_LT(second, 20u);
 }
 
+TEST_P(AddressSpacesTest, OneWhoseTablesChangeMoreThanItIsWalkedIsNotKept) {
+  set_up();
+  Machine& m = plain_;
+  m.mmu = std::make_unique<SoftMmu>(m.cpu, *m.memory);  // which decides by itself
+  // One walk finds the large page, whose pieces come into the TLB by sixteen.
+  write_entry(m, directory_entry(0, 1), kPs | kP | kW | kU);
+  m.load_cr3(root(0));
+  unsigned loads = 0;
+  for (; loads < 100 && m.counter("address spaces/given up") == 0; ++loads) {
+    m.load_cr3(root(1));
+    m.load_cr3(root(0));
+    EXPECT_EQ(m.touch(uint64_t{1} << table_shift(), Access::kRead, Privilege::kUser), -1);
+    for (unsigned i = 0; i < 4; ++i) write_entry(m, directory_entry(0, 2), table(i) | kP | kU);
+  }
+  EXPECT_LT(loads, 30u);
+  EXPECT_GT(m.counter("address spaces/loads of kept ones"), 0u);
+}
+
 TEST_P(AddressSpacesTest, NobodyCanTell) {
   set_up();
   std::mt19937 random(20);
