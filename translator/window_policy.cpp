@@ -75,7 +75,8 @@ void WindowPolicy::trace_change(const State& s, std::string_view what) const {
 
 bool WindowPolicy::promote(State& s, Privilege privilege) {
   if (!s.window && !make_window(s, privilege)) {
-    s.balance = -kLongestWait;
+    s.threshold = kLongestWait;
+    s.balance = -s.threshold;
     return false;
   }
   s.cost = cost_of(*s.window);

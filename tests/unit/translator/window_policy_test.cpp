@@ -2,6 +2,7 @@
 #include "translator/window_policy.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <memory>
 #include <string_view>
@@ -208,6 +209,34 @@ TEST_F(WindowPolicyTest, AWindowThatCostsMoreThanItSavesGoes) {
   EXPECT_EQ(program(), 0u);
   EXPECT_FALSE(execute_program(kAfter)) << "it was not, so it has to wait longer";
   EXPECT_TRUE(execute_program(kAfter));
+}
+
+/// As if the host had no more addresses.
+class NoMoreMemory {
+ public:
+  NoMoreMemory() {
+    getrlimit(RLIMIT_AS, &before_);
+    const rlimit least{0, before_.rlim_max};
+    setrlimit(RLIMIT_AS, &least);
+  }
+  ~NoMoreMemory() { setrlimit(RLIMIT_AS, &before_); }
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(WindowPolicyTest, WhereTheHostHasNoRoomForAWindowItIsNotAskedAgainSoon) {
+  load_space(1);
+  program();
+  mmu_->fill({kProgram}, Access::kExecute, Privilege::kUser);
+  retired_ += kAfter;
+  {
+    const NoMoreMemory limit;
+    EXPECT_FALSE(policy_->look(kProgram, retired_));
+  }
+  for (unsigned i = 0; i < 7; ++i) EXPECT_FALSE(execute_program(uint64_t{1} << 29)) << i;
+  EXPECT_TRUE(execute_program(uint64_t{1} << 29));
+  EXPECT_NE(program(), 0u);
 }
 
 TEST_F(WindowPolicyTest, FaultsThatNoMappingHelpsAgainstCost) {
