@@ -47,7 +47,7 @@ std::string_view leaving_name(Leaving leaving) {
       return "FPU not to be used";
     case Leaving::kHostFault:
       return "host exception";
-    case Leaving::kWindow:
+    case Leaving::kNotDirect:
       return "access not direct";
     case Leaving::kUnaligned:
       return "access not aligned";

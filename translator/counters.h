@@ -18,7 +18,7 @@ enum class Leaving : uint8_t {
   kStep,         ///< the rest of an instruction is the interpreter's
   kNoFpu,        ///< x87, MMX or SSE instructions that may not execute now
   kHostFault,    ///< a host exception: division
-  kWindow,       ///< an access through the window, or behind a probe that trusts, that cannot be direct
+  kNotDirect,    ///< an access through the window, or behind a probe that trusts, that cannot be direct
   kUnaligned,    ///< an unaligned access where a probe trusted that there is none
   kEvent,        ///< an interpreted instruction faulted, paused, or made an interrupt or an exit due
   kModeChanged,  ///< an interpreted instruction changed the mode

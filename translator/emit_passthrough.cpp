@@ -169,6 +169,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   form.eax_in_rax = needs_rax;
   form.high_bytes_exchanged = exchange;
   Mem place;
+  bool traps = false;
   if (use.memory && exchange && (windowed() || trusting())) {
     // The halves are exchanged when the access is made: it must not fault.
     const Gp linear = emit_segment(x.insn.segment, emit_offset(x.insn), use.memory_bytes, use.writes_memory);
@@ -176,6 +177,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     place = x86::ptr(linear.r64(), host::kDelta);
   } else if (use.memory) {
     place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    traps = may_trap(place);
   }
   if (exchange && place.baseId() + 4u == x.insn.reg()) {
     a.mov(x86::r10d, x86::gpd(place.baseId()));
@@ -183,7 +185,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   }
   form.set_memory(place);
   // It may fault, with rax in use.
-  if (divides || (may_trap(place) && needs_rax)) restore_flags();
+  if (divides || (traps && needs_rax)) restore_flags();
   const FlagState flags_at_access = divides ? flags_ : prepare_flags(row, needs_rax);
   if (needs_rax) a.mov(x86::eax, x86::r8d);
   const auto exchange_halves = [&] {
@@ -205,7 +207,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     }
   };
   exchange_halves();
-  if (may_trap(place)) {
+  if (traps) {
     note_access(place, use.writes_memory, flags_at_access);
   } else if (divides) {
     add_site(Site::Kind::kFaultEflags, insn_);

@@ -18,8 +18,8 @@ namespace {
 bool ends_block(const ScannedInsn& x, bool side_exits) {
   if (x.row->insn_class != isa::InsnClass::Control) return false;
   if (x.row->mnemonic != isa::Mnemonic::JCC || !side_exits) return true;
-  const auto distance = static_cast<int32_t>(x.insn.imm);
-  return distance < 0 || ((x.next_rip + static_cast<uint32_t>(distance)) ^ x.rip) >= kPageSize;
+  const uint32_t target = branch_target(x);
+  return target < x.next_rip || (target ^ x.rip) >= kPageSize;
 }
 
 }  // namespace

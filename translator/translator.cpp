@@ -502,7 +502,9 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   cpu.retired = retired_now();
   if (auto decoded = std::exchange(fetched_already, std::nullopt)) {
     const interp::Handler handler = interp::bind_handler(*decoded, context.model);
+    const uint64_t before = cpu.retired;
     interp.execute_plain(handler, *decoded, true);
+    stats.alone += cpu.retired - before;
     settle_windows();
   }
 }
@@ -596,7 +598,7 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kUnaligned: {
       const bool unaligned = site.kind == Site::Kind::kUnaligned;
       step(site.insn);
-      count_exit(unaligned ? Leaving::kUnaligned : Leaving::kWindow);
+      count_exit(unaligned ? Leaving::kUnaligned : Leaving::kNotDirect);
       // A signal is a dear way to find MMIO, a page with code, or an unaligned address.
       if ((unaligned || std::exchange(fill_denied, false)) && options.adapt && block->translated())
         replace(*block)->always_probe |= block->copies_of(site.insn);
