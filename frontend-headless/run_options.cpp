@@ -80,8 +80,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
          "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
          "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, no-self-check, "
-         "no-inline-memory, no-fpu, no-strings, no-system, no-unroll, no-windows, no-trust, all-off; chain "
-         "and so on turn one back on; window-after=N: instructions after which is judged whether guest "
+         "no-inline-memory, no-fpu, no-strings, no-system, no-unroll, no-descriptors, no-windows, no-trust, "
+         "all-off; chain and so on turn one back on; window-after=N: instructions after which is judged "
+         "whether guest "
          "memory is reached through a window of host memory, or without windows by probes that leave "
          "checks to the host (0: always); keep-spaces=N: loads of CR3 after which "
          "an address space's translations outlive the next (0: never)")

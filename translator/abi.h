@@ -10,6 +10,7 @@
 
 #include "core/cpu_state.h"
 #include "core/interp/interp.h"
+#include "translator/descriptor_cache.h"
 
 namespace vireo::translator {
 
@@ -117,9 +118,11 @@ struct Frame {
       across;  ///< the end of one page and the start of the next (Trampolines::read_across)
   std::array<uint64_t, 16> saved;  ///< registers around calls of C++ functions
   std::array<interp::Interp::SegmentView, 6> views;
+  uint64_t supervisor_tlb;  ///< TlbTables of the supervisor
   uint32_t host_mxcsr;
   uint16_t host_fcw;
   alignas(64) FxState fx;  ///< scratch of FXSAVE
+  DescriptorCache descriptors;
   alignas(64) JumpCache jumps;
 };
 

@@ -32,9 +32,13 @@ std::vector<NamedCode> named_trampolines(const Trampolines& t) {
       {"read_across", t.read_across},
       {"load_segment", t.load_segment},
       {"verify_segment", t.verify_segment},
+      {"verify_known_segment", t.verify_known_segment},
       {"load_fpu", t.load_fpu},
       {"interpret", t.interpret},
   };
+  for (const uint8_t* start : t.load_known_segment) {
+    if (start != nullptr) named.push_back({"load_known_segment", start});
+  }
   std::sort(named.begin(), named.end(),
             [](const NamedCode& x, const NamedCode& y) { return x.start < y.start; });
   return named;

@@ -49,8 +49,10 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
       if (!mode_.mode.has(Mode::kProtected) || mode_.mode.has(Mode::kV86)) return false;
       if (!emit_selector_operand(x)) return false;
       save_flags();
-      if (x.row->mnemonic == Mnemonic::VERW) a.or_(x86::r10d, 1u << 16);
-      call_to(environment_.trampolines.verify_segment);
+      a.or_(x86::r10d, DescriptorCache::kVerify | descriptor_key() |
+                           (x.row->mnemonic == Mnemonic::VERW ? DescriptorCache::kVerifyWrite : 0));
+      call_to(may_know_descriptors() ? environment_.trampolines.verify_known_segment
+                                     : environment_.trampolines.verify_segment);
       a.test(x86::r11d, x86::r11d);
       a.jz(step_label());
       return true;
@@ -97,11 +99,24 @@ bool Emitter::emit_selector_operand(const ScannedInsn& x) {
   return true;
 }
 
+bool Emitter::may_know_descriptors() const {
+  return environment_.options.descriptors && mode_.mode.has(Mode::kProtected) &&
+         !mode_.mode.has(Mode::kV86) && (mode_.mode.has(Mode::kCpl0) || mode_.mode.has(Mode::kUser));
+}
+
+uint32_t Emitter::descriptor_key() const {
+  return mode_.mode.has(Mode::kUser) ? DescriptorCache::kCpl3 : 0;
+}
+
 /// The selector is in r10d.
 void Emitter::emit_load_segment(unsigned number) {
   save_flags();
-  a.or_(x86::r10d, number << 16);
-  call_to(environment_.trampolines.load_segment);
+  const auto which = static_cast<SegReg>(number);
+  const bool is_flat = (which == SegReg::kEs || which == SegReg::kDs) && flat(which);
+  a.or_(x86::r10d, number << DescriptorCache::kRegisterShift | descriptor_key() |
+                       (is_flat ? DescriptorCache::kFlat : 0));
+  call_to(may_know_descriptors() ? environment_.trampolines.load_known_segment[number]
+                                 : environment_.trampolines.load_segment);
   a.test(x86::r11d, x86::r11d);
   a.jz(step_label());
 }

@@ -136,6 +136,10 @@ class Emitter {
 
   bool emit_selector_operand(const ScannedInsn& x);
   void emit_load_segment(unsigned number);
+  /// The trampolines that use the DescriptorCache may be called.
+  bool may_know_descriptors() const;
+  /// What the mode adds to a key.
+  uint32_t descriptor_key() const;
 
   // --- control flow (emit_control.cpp)
   bool emit_jcc(const ScannedInsn& x);

@@ -19,13 +19,21 @@ struct Switch {
   bool Options::*member;
 };
 constexpr Switch kSwitches[] = {
-    {"chain", &Options::chain},      {"lookup", &Options::inline_lookup},
-    {"pairs", &Options::pair_calls}, {"inline-memory", &Options::inline_memory},
-    {"fpu", &Options::fpu},          {"strings", &Options::strings},
-    {"system", &Options::system},    {"groups", &Options::page_groups},
-    {"adapt", &Options::adapt},      {"side-exits", &Options::side_exits},
-    {"windows", &Options::windows},  {"self-check", &Options::self_check},
-    {"trust", &Options::trust},      {"unroll", &Options::unroll},
+    {"chain", &Options::chain},
+    {"lookup", &Options::inline_lookup},
+    {"pairs", &Options::pair_calls},
+    {"inline-memory", &Options::inline_memory},
+    {"fpu", &Options::fpu},
+    {"strings", &Options::strings},
+    {"system", &Options::system},
+    {"groups", &Options::page_groups},
+    {"adapt", &Options::adapt},
+    {"side-exits", &Options::side_exits},
+    {"windows", &Options::windows},
+    {"self-check", &Options::self_check},
+    {"trust", &Options::trust},
+    {"unroll", &Options::unroll},
+    {"descriptors", &Options::descriptors},
 };
 
 /// NAME=VALUE.

@@ -35,6 +35,7 @@ class Builder {
     make_read_across();
     out_.load_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.load_segment), false);
     out_.verify_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.verify_segment), false);
+    make_known_segments();
     make_interpret();
     out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
     out_.bytes = code_.codeSize();
@@ -202,6 +203,107 @@ class Builder {
     a.jmp(done);
   }
 
+  static constexpr size_t kKeptValue = offsetof(Frame, saved) + 8 * 15;
+
+  /// Looks r10 up in the DescriptorCache; leaves host::kValue in its slot, and the entry in r11.
+  void find_descriptor(size_t entries, uint32_t key_bits, const Label& miss) {
+    using Entry = DescriptorCache::Entry;
+    const auto field = [](size_t offset) { return ptr(x86::r11, static_cast<int32_t>(offset), 8); };
+    a.mov(x86::r11d, x86::r10d);
+    a.and_(x86::r11d, DescriptorCache::kIndexMask);
+    a.shl(x86::r11d, DescriptorCache::kIndexShift);
+    a.lea(x86::r11, ptr(host::kFrame, x86::r11, 0, static_cast<int32_t>(entries) - kFrameBias));
+    a.mov(frame_field(kKeptValue), host::kValue);
+    a.mov(x86::r12d, x86::dword_ptr(x86::r11, offsetof(Entry, key)));
+    a.xor_(x86::r12d, x86::r10d);
+    a.test(x86::r12d, key_bits);
+    a.jnz(miss);
+    a.mov(x86::r12, VIREO_FRAME(supervisor_tlb));
+    a.add(x86::r12, field(offsetof(Entry, tlb_word)));
+    static_assert(Mmu::kReadDeltaOffset == 0);
+    a.mov(x86::r12, ptr(x86::r12));
+    a.cmp(x86::r12, field(offsetof(Entry, delta)));
+    a.jne(miss);
+    a.mov(x86::r12, field(offsetof(Entry, host)));
+    a.mov(x86::r12, ptr(x86::r12));
+    a.cmp(x86::r12, field(offsetof(Entry, raw)));
+    a.jne(miss);
+  }
+
+  void make_known_segments() {
+    for (const SegReg which : {SegReg::kEs, SegReg::kDs, SegReg::kFs, SegReg::kGs})
+      make_load_known(static_cast<unsigned>(which));
+    make_verify_known();
+  }
+
+  void make_load_known(unsigned which) {
+    using Entry = DescriptorCache::Entry;
+    using View = interp::Interp::SegmentView;
+    const bool in_mode = which <= static_cast<unsigned>(SegReg::kDs);  // whether it is flat
+    const auto segment =
+        ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, seg) + which * sizeof(Segment)), 8);
+    static_assert(sizeof(Segment) == 16 && offsetof(Segment, limit) == 8 &&
+                  offsetof(Segment, selector) == 12 && sizeof(View) == 24);
+    const auto store_view = [&](auto value) {
+      a.mov(x86::r10, reinterpret_cast<uint64_t>(helpers_.views + which));
+      for (size_t i = 0; i < sizeof(View); i += 8) {
+        const x86::Gp v = value(i);
+        a.mov(ptr(x86::r10, static_cast<int32_t>(i), 8), v);
+        a.mov(frame_field(offsetof(Frame, views) + which * sizeof(View) + i), v);
+      }
+      a.mov(x86::r11d, 1);
+    };
+    Label null = a.newLabel(), miss = a.newLabel(), slow = a.newLabel();
+    out_.load_known_segment[which] = here();
+    a.test(x86::r10d, DescriptorCache::kNotNull);
+    a.jz(null);
+    find_descriptor(offsetof(Frame, descriptors) + offsetof(DescriptorCache, loads),
+                    ~(DescriptorCache::kRegister | (in_mode ? 0 : DescriptorCache::kFlat)), miss);
+    a.mov(x86::r10, reinterpret_cast<uint64_t>(helpers_.cpu));
+    a.mov(x86::r12, ptr(x86::r11, offsetof(Entry, segment)));
+    a.mov(segment, x86::r12);
+    a.mov(x86::r12, ptr(x86::r11, offsetof(Entry, segment) + 8));
+    a.mov(segment.cloneAdjusted(8), x86::r12);
+    store_view([&](size_t i) {
+      a.mov(x86::r12, ptr(x86::r11, static_cast<int32_t>(offsetof(Entry, view) + i)));
+      return x86::r12;
+    });
+    a.mov(host::kValue, frame_field(kKeptValue));
+    a.ret();
+    a.bind(miss);
+    a.mov(host::kValue, frame_field(kKeptValue));
+    a.bind(slow);
+    a.jmp(reinterpret_cast<uint64_t>(out_.load_segment));
+    // A null selector: whatever it was, the register cannot be used.
+    a.bind(null);
+    if (in_mode) {
+      a.test(x86::r10d, DescriptorCache::kFlat);
+      a.jnz(slow);
+    }
+    a.movzx(x86::r11d, x86::r10w);
+    a.shl(x86::r11, 32);
+    a.mov(x86::r10, reinterpret_cast<uint64_t>(helpers_.cpu));
+    a.mov(segment.cloneAdjusted(8), x86::r11);
+    a.xor_(x86::r11d, x86::r11d);
+    a.mov(segment, x86::r11);
+    store_view([](size_t) { return x86::r11; });
+    a.ret();
+  }
+
+  void make_verify_known() {
+    Label miss = a.newLabel();
+    out_.verify_known_segment = here();
+    find_descriptor(offsetof(Frame, descriptors) + offsetof(DescriptorCache, verifications), ~0u, miss);
+    a.and_(x86::eax, static_cast<uint32_t>(~(rflags::kZf << 8)));
+    a.or_(x86::eax, x86::dword_ptr(x86::r11, offsetof(DescriptorCache::Entry, zf)));
+    a.mov(x86::r11d, 1);
+    a.mov(host::kValue, frame_field(kKeptValue));
+    a.ret();
+    a.bind(miss);
+    a.mov(host::kValue, frame_field(kKeptValue));
+    a.jmp(reinterpret_cast<uint64_t>(out_.verify_segment));
+  }
+
   /// Calls bool helper(Frame*, r10) on the C++ stack; the units are kept, or, with `loads_fpu`, filled.
   const uint8_t* make_helper(uint64_t helper, bool loads_fpu) {
     const uint8_t* entry = here();
@@ -217,7 +319,7 @@ class Builder {
     // What the C++ ABI does not keep.
     constexpr x86::Gp kKept[] = {x86::rax, x86::rcx, x86::rdx, x86::rsi,
                                  x86::rdi, x86::r8,  x86::r9,  x86::r10};
-    static_assert(std::size(kKept) < std::tuple_size_v<decltype(Frame::saved)>);
+    static_assert(offsetof(Frame, saved) + 8 * std::size(kKept) < kKeptValue);
     const auto slot = [](size_t i) { return frame_field(offsetof(Frame, saved) + 8 * i); };
     for (size_t i = 0; i < std::size(kKept); ++i) a.mov(slot(i), kKept[i]);
     Label plain = a.newLabel();

@@ -1,6 +1,7 @@
 // The fixed code around blocks: entering and leaving translated code, TLB fills, loading the FPU state.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -32,12 +33,15 @@ struct Trampolines {
   /// Returns with a delta in r11 that leads to a copy of them, or 0 if not both pages may be read directly.
   /// Keeps everything else.
   const uint8_t* read_across = nullptr;
-  /// Called as fill_read, with a segment register's number << 16 | selector in r10: r11d is 1 when it has
-  /// been loaded and nothing that the block was translated for has changed; else the interpreter has to do it
-  /// (again).
+  /// Called with flags saved and what DescriptorCache calls a key in r10, with the register's number: r11d is
+  /// 1 when it has been loaded and nothing that the block was translated for has changed; else the
+  /// interpreter has to do it (again). Keeps all guest registers and host::kValue.
   const uint8_t* load_segment = nullptr;
-  /// The same with 1 << 16 for VERW, 0 for VERR: ZF of the saved flags is the result.
+  /// The same for VERR and VERW: ZF of the saved flags is the result.
   const uint8_t* verify_segment = nullptr;
+  /// The same two, by the DescriptorCache if it has that; a load of each segment register but CS and SS.
+  std::array<const uint8_t*, 6> load_known_segment{};
+  const uint8_t* verify_known_segment = nullptr;
   /// Called with fpu_unit bits in r10 and flags saved. Returns with r11d 1 when the guest's state is in the
   /// host's units now and all these may execute, else 0. Keeps all guest registers.
   const uint8_t* load_fpu = nullptr;
@@ -56,6 +60,9 @@ struct Helpers {
   bool (*load_fpu)(Frame* frame, uint64_t units);  ///< fills frame->fx, sets fpu_ready
   /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
   uint64_t (*interpret)(Frame* frame, uint64_t insn);
+
+  CpuState* cpu;
+  interp::Interp::SegmentView* views;  ///< the interpreter's own
 };
 
 /// Code for a buffer whose first byte executes at `base`. `windows`: user code may set gs.base here

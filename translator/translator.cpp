@@ -119,6 +119,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t insn) {
         return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
       },
+      &cpu,
+      interp.writable_segment_views().data(),
   };
   if (options.windows && options.inline_memory) {
     auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after);
@@ -271,12 +273,23 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
 }
 
+namespace {
+
+/// Where the DescriptorCache is used.
+bool protected_ring_0_or_3(const CpuState& cpu) {
+  return !cpu.real_or_v86() && (cpu.cpl == 0 || cpu.cpl == 3);
+}
+
+}  // namespace
+
 bool Translator::Impl::verify_segment(uint64_t what) {
   constexpr uint64_t kZfInAh = rflags::kZf << 8;
   try {
-    const bool good = interp.verify_segment(static_cast<uint16_t>(what), (what >> 16) != 0);
+    const bool good =
+        interp.verify_segment(static_cast<uint16_t>(what), (what & DescriptorCache::kVerifyWrite) != 0);
     uint64_t& flags = frame->saved[0];  // rax
     flags = (flags & ~kZfInAh) | (good ? kZfInAh : 0);
+    if (protected_ring_0_or_3(cpu)) frame->descriptors.note_verify(interp, static_cast<uint32_t>(what), good);
   } catch (const interp::Fault&) {
     return false;
   }
@@ -285,7 +298,8 @@ bool Translator::Impl::verify_segment(uint64_t what) {
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {
-  const auto which = static_cast<SegReg>(what >> 16);
+  const auto which =
+      static_cast<SegReg>((what & DescriptorCache::kRegister) >> DescriptorCache::kRegisterShift);
   const Segment before = cpu.segment(which);
   try {
     interp.load_segment(which, static_cast<uint16_t>(what));
@@ -294,6 +308,7 @@ bool Translator::Impl::load_segment(uint64_t what) {
   }
   if (interp.mode_epoch() == seen_epoch && may_go_on()) {
     settle_windows();
+    if (protected_ring_0_or_3(cpu)) frame->descriptors.note_load(interp, static_cast<uint32_t>(what), which);
     return true;
   }
   // The interpreter does it again, maybe with a memory operand in this very segment.
@@ -341,6 +356,8 @@ void Translator::Impl::refresh_mode() {
   mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
   frame->mode_tag = number_of_mode() << JumpCache::kFrameBits;
   frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
+  frame->supervisor_tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(Privilege::kSupervisor));
+  frame->descriptors.look(interp);
 }
 
 uint32_t Translator::Impl::number_of_mode() {

@@ -110,6 +110,11 @@ class Interp final : public ExecutionEngine {
     view_mirror_ = mirror;
     *mirror = view_;
   }
+  /// For an engine that loads data segment registers itself, in a state where the load has no effect but on
+  /// the register: it writes the mirror, too.
+  std::array<SegmentView, 6>& writable_segment_views() { return view_; }
+  /// No data breakpoints and no alignment checks: views say what segments permit.
+  bool views_comparable() const { return conditions_.comparable; }
   isa::CodeSize code_size() const;
   Privilege privilege() const { return privilege_; }
 
@@ -234,8 +239,8 @@ class Interp final : public ExecutionEngine {
   /// The #MF part of check_x87(true), for WAIT.
   void check_pending_x87_error();
 
-  /// Call after segments, CR0, CR4, CPL, RFLAGS.AC or VM, EFER or DR7 changed: recomputes what the fast paths
-  /// use and ends the block.
+  /// Call after segments, GDTR, LDTR, CR0, CR4, CPL, RFLAGS.AC or VM, EFER or DR7 changed: recomputes what
+  /// the fast paths use and ends the block.
   void mode_changed();
   /// The same for CS, SS and CPL alone.
   void code_and_stack_changed();

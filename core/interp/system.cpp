@@ -33,6 +33,7 @@ void load_table(Interp& interp, const Insn& insn) {
   uint32_t base = interp.read<uint32_t>(insn.segment, offset_plus(insn, offset, 2));
   if (insn.operand_size == 2) base &= 0xffffff;
   interp.cpu.*table = {.base = base, .limit = limit};
+  interp.mode_changed();
 }
 
 template <Segment CpuState::*which>
@@ -52,6 +53,7 @@ void lldt(Interp& interp, const Insn& insn) {
   const uint16_t selector = interp.read_rm<uint16_t>(insn);
   if (is_null(selector)) {
     interp.cpu.ldtr = null_segment(selector);
+    interp.mode_changed();
     return;
   }
   const uint32_t code = error_code_of(selector);
@@ -60,6 +62,7 @@ void lldt(Interp& interp, const Insn& insn) {
   if (!descriptor || !descriptor->is_system_type(system_type::kLdt)) throw_gp(code);
   if (!descriptor->present()) throw_np(code);
   interp.cpu.ldtr = descriptor->segment(selector);
+  interp.mode_changed();
 }
 
 void ltr(Interp& interp, const Insn& insn) {
