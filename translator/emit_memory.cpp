@@ -242,6 +242,10 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
     emit_constant_probe(insn.address_size == 2 ? offset & 0xffff : offset, bytes, write, aligned);
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
   }
+  // As of a table that is indexed.
+  const unsigned step = 1u << insn.scale;
+  aligned |=
+      insn.base >= isa::kNoRegister && flat(insn.segment) && step % bytes == 0 && insn.disp % bytes == 0;
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
   emit_operand_probe(linear, bytes, write, aligned);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);

@@ -72,7 +72,7 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   if (use.memory) place = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
   form.set_memory(place);
   if ((aligned || may_trap(place)) && row.flags.modified != 0) restore_flags();  // it may fault
-  prepare_flags(row, false);
+  prepare_flags(x, false);
   if (has_explicit_lengths(row.mnemonic)) a.mov(x86::eax, x86::r8d);  // the flags in rax are dead
   if (row.insn_class == isa::InsnClass::Fpu) add_site(Site::Kind::kFpu, insn_);
   if (may_trap(place)) {

@@ -33,8 +33,6 @@ bool writes_eax(Mnemonic m) {
   return m != Mnemonic::SAHF && m != Mnemonic::CMP && m != Mnemonic::TEST;
 }
 
-}  // namespace
-
 bool writes_all_flags(const isa::InsnRow& row) {
   // What the manual calls undefined, silicon may leave unchanged; AF of the logic instructions is known to be
   // cleared.
@@ -44,9 +42,27 @@ bool writes_all_flags(const isa::InsnRow& row) {
          (undefined == 0 || (undefined == rflags::kAf && row.family == isa::Family::Alu));
 }
 
-/// Before an instruction with these effects: the flags into EFLAGS if it needs them or leaves some of them
-/// alone; or if it needs rax.
-FlagState Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
+}  // namespace
+
+bool Emitter::sets_all_flags(const ScannedInsn& x) const {
+  if (writes_all_flags(*x.row)) return true;
+  switch (x.row->mnemonic) {
+    case Mnemonic::SHL:
+    case Mnemonic::SHR:
+    case Mnemonic::SAR:
+      if (x.row->operands[1].kind == isa::OperandKind::kI && (x.insn.imm & 31) == 0) return false;
+      return environment_.host_flags.shifts && x.row->operands[1].kind != isa::OperandKind::kGpr;
+    case Mnemonic::IMUL:
+      return environment_.host_flags.multiplies && x.row->operand_count >= 2;
+    default:
+      return false;
+  }
+}
+
+/// Before an instruction: the flags into EFLAGS if it needs them or leaves some of them alone; or if it needs
+/// rax.
+FlagState Emitter::prepare_flags(const ScannedInsn& x, bool free_rax) {
+  const isa::InsnRow& row = *x.row;
   const uint32_t modified = row.flags.modified & rflags::kArithmetic;
   const uint32_t tested = row.flags.tested & rflags::kArithmetic;
   if (tested == 0 && modified == 0) {
@@ -54,7 +70,7 @@ FlagState Emitter::prepare_flags(const isa::InsnRow& row, bool free_rax) {
     return flags_;
   }
   const FlagState before = flags_;
-  if (writes_all_flags(row) || (tested == 0 && flags_ == FlagState::kSaved && flags_die())) {
+  if (sets_all_flags(x) || (tested == 0 && flags_ == FlagState::kSaved && flags_die())) {
     forget_flags();
     return before;
   }
@@ -97,7 +113,7 @@ bool Emitter::flags_die() const {
     const OperandUse use = operand_use(x.insn, *x.row);
     if (use.uses_high_byte && use.names_esp) return false;
     if (x.row->flags.tested & rflags::kArithmetic) return false;
-    if (writes_all_flags(*x.row)) return true;
+    if (sets_all_flags(x)) return true;
   }
   return false;
 }
@@ -186,7 +202,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   form.set_memory(place);
   // It may fault, with rax in use.
   if (divides || (traps && needs_rax)) restore_flags();
-  const FlagState flags_at_access = divides ? flags_ : prepare_flags(row, needs_rax);
+  const FlagState flags_at_access = divides ? flags_ : prepare_flags(x, needs_rax);
   if (needs_rax) a.mov(x86::eax, x86::r8d);
   const auto exchange_halves = [&] {
     if (!exchange) return;

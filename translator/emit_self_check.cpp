@@ -63,7 +63,7 @@ bool may_have_live_immediate(const ScannedInsn& x) {
 bool Emitter::emit_live_immediate(const ScannedInsn& x) {
   const OperandUse use = operand_use(x.insn, *x.row);
   const Gp target = host::guest32(use.rm_is_gpr ? x.insn.rm() : use.opcode_is_gpr ? x.insn.opcode_reg() : 0);
-  prepare_flags(*x.row, false);
+  prepare_flags(x, false);
   const uint8_t* place = block_->guest_code[0] + (x.next_rip - block_->rip) - x.insn.imm_size;
   a.mov(x86::r10, reinterpret_cast<uint64_t>(place));
   const Mem immediate = x86::dword_ptr(x86::r10);

@@ -43,7 +43,7 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
         return FlagState::kSaved;
     }
     // An instruction that sets all of them does not care, and the poll is cheaper with them saved.
-    if (writes_all_flags(*x.row)) return FlagState::kSaved;
+    if (sets_all_flags(x)) return FlagState::kSaved;
     if ((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) return FlagState::kEflags;
   }
   return FlagState::kSaved;
@@ -100,9 +100,8 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   groups_ = {};
   if (environment_.options.page_groups && environment_.options.inline_memory &&
       !block.mode.has(Mode::kPlain) && !block.mode.has(Mode::kWindow)) {
-    // A probe that trusts costs half of another, and no group can.
-    const unsigned pays_from = mode_.mode.has(Mode::kTrust) ? 3 : 2;
-    groups_ = find_page_groups(insns, mode_.mode, block.always_interpret, pays_from);
+    groups_ = find_page_groups(insns, mode_.mode, block.always_interpret,
+                               mode_.mode.has(Mode::kTrust) ? kTrustingProbes : kFindingProbes);
   }
   groups_.operands.resize(insns.size());
   groups_.stack.resize(insns.size());

@@ -10,6 +10,7 @@
 #include "core/isa/insn_row.h"
 #include "core/mmu.h"
 #include "translator/block.h"
+#include "translator/host_flags.h"
 #include "translator/options.h"
 #include "translator/page_groups.h"
 #include "translator/reencode.h"
@@ -34,6 +35,7 @@ struct EmitterEnvironment {
   const Trampolines& trampolines;
   const CpuModel& model;
   bool bmi2 = false;
+  HostFlags host_flags;
   uint32_t mxcsr_mask = 0;  ///< MXCSR bits that the guest has
 };
 
@@ -59,8 +61,6 @@ struct CodePart {
   uint16_t index;
 };
 
-/// An instruction with this row sets all arithmetic flags, whatever they were.
-bool writes_all_flags(const isa::InsnRow& row);
 /// An instruction that may change memory, or of which that is not known; not by a TLB fill.
 bool may_write_memory(const ScannedInsn& x);
 /// Of a direct near branch.
@@ -111,7 +111,9 @@ class Emitter {
   bool emit_lea(const ScannedInsn& x);
   bool emit_bit_string(const ScannedInsn& x, const OperandUse& use);
   /// Says where they still are, which is in rax if nothing needs them any more.
-  FlagState prepare_flags(const isa::InsnRow& row, bool free_rax);
+  FlagState prepare_flags(const ScannedInsn& x, bool free_rax);
+  /// Sets all arithmetic flags, whatever they were.
+  bool sets_all_flags(const ScannedInsn& x) const;
   /// Nobody can see the flags that the current instruction leaves.
   bool flags_die() const;
   void note_flags_after(const isa::InsnRow& row);

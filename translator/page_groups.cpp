@@ -30,6 +30,7 @@ struct Address {
   uint32_t base = 0, index = 0;  ///< symbols; 0: none
   uint8_t scale = 0;
   uint32_t offset = 0;  ///< from their sum
+  bool constant() const { return base == 0 && index == 0; }
 };
 
 /// What is only needed while groups are being found.
@@ -37,7 +38,7 @@ struct Draft {
   PageGroup group;
   Address address;
   uint32_t low = 0, high = 0;  ///< offsets from the address's symbols
-  uint32_t accesses = 0;
+  unsigned cost = 0;           ///< of its accesses, if they probe one by one
 };
 
 /// What is re-encoded with the guest's registers, and therefore has only the effects that its row tells.
@@ -77,8 +78,8 @@ KeepsValue keeps_value(const ScannedInsn& x, const OperandUse& use) {
 
 class Finder {
  public:
-  Finder(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped, unsigned pays_from)
-      : insns_(insns), mode_(mode), ungrouped_(ungrouped), pays_from_(pays_from) {
+  Finder(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped, const ProbeCosts& costs)
+      : insns_(insns), mode_(mode), ungrouped_(ungrouped), costs_(costs) {
     forget_registers();
   }
 
@@ -264,22 +265,27 @@ class Finder {
       address.scale = insn.scale;
       address.offset += registers_[insn.index].offset << insn.scale;
     }
-    add(found_.operands[i], i, address, insn.base, insn.index, use.memory_bytes, use.writes_memory);
-    const uint8_t group = found_.operands[i].group;
-    if (group != GroupedAccess::kNone && !must_be_aligned(*insns_[i].row, use))
-      drafts_[group].group.aligned = false;
+    GroupedAccess& access = found_.operands[i];
+    add(access, i, address, insn.base, insn.index, use.memory_bytes, use.writes_memory);
+    if (access.group != GroupedAccess::kNone)
+      count(drafts_[access.group], use.memory_bytes, must_be_aligned(*insns_[i].row, use));
   }
 
   void add_stack(uint16_t i, unsigned size, bool write) {
     GroupedAccess& access = found_.stack[i];
     add(access, i, Address{registers_[kEsp].symbol, 0, 0, registers_[kEsp].offset}, kEsp, isa::kNoRegister,
         size, write);
-    if (access.group != GroupedAccess::kNone) drafts_[access.group].group.aligned = false;
+    if (access.group != GroupedAccess::kNone) count(drafts_[access.group], size, false);
+  }
+
+  void count(Draft& d, unsigned bytes, bool aligned) {
+    d.group.aligned &= aligned;
+    d.cost += d.address.constant() || bytes == 1 || aligned ? costs_.aligned : costs_.other;
   }
 
   void add(GroupedAccess& access, uint16_t i, const Address& address, uint8_t base, uint8_t index,
            unsigned bytes, bool write) {
-    const bool constant = address.base == 0 && address.index == 0;
+    const bool constant = address.constant();
     // Of the latest groups first: those before have been left behind because they would have become too wide.
     for (size_t g = drafts_.size(); g-- > 0;) {
       Draft& d = drafts_[g];
@@ -296,7 +302,6 @@ class Finder {
       d.high = high;
       d.group.writes |= write;
       d.group.last = i;
-      ++d.accesses;
       access = {static_cast<uint8_t>(g), address.offset};
       return;
     }
@@ -308,7 +313,6 @@ class Finder {
     d.address = address;
     d.low = address.offset;
     d.high = address.offset + bytes;
-    d.accesses = 1;
     d.group.first = d.group.last = i;
     d.group.base = base < isa::kNoRegister ? base : isa::kNoRegister;
     d.group.index = index < isa::kNoRegister ? index : isa::kNoRegister;
@@ -345,10 +349,11 @@ class Finder {
   void choose() {
     std::vector<size_t> order;
     for (size_t i = 0; i < drafts_.size(); ++i) {
-      if (drafts_[i].accesses >= pays_from_) order.push_back(i);
+      if (drafts_[i].cost > (drafts_[i].address.constant() ? costs_.constant : costs_.group))
+        order.push_back(i);
     }
     std::stable_sort(order.begin(), order.end(),
-                     [&](size_t x, size_t y) { return drafts_[x].accesses > drafts_[y].accesses; });
+                     [&](size_t x, size_t y) { return drafts_[x].cost > drafts_[y].cost; });
     std::vector<std::optional<uint8_t>> number(drafts_.size());
     uint8_t slots = 0;
     for (const size_t i : order) {
@@ -377,7 +382,7 @@ class Finder {
   std::span<const ScannedInsn> insns_;
   const Mode mode_;
   const uint64_t ungrouped_;
-  const unsigned pays_from_;
+  const ProbeCosts costs_;
   std::array<Value, 8> registers_;
   uint32_t last_symbol_ = 0;
   std::vector<Draft> drafts_;
@@ -401,8 +406,8 @@ bool is_flat(Mode mode, SegReg segment) {
 }
 
 PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped,
-                            unsigned pays_from) {
-  return Finder(insns, mode, ungrouped, pays_from).find();
+                            const ProbeCosts& costs) {
+  return Finder(insns, mode, ungrouped, costs).find();
 }
 
 }  // namespace vireo::translator

@@ -44,9 +44,19 @@ struct PageGroups {
   std::vector<GroupedAccess> operands, stack;
 };
 
-/// Instructions whose bit in `ungrouped` is set are the interpreter's. A group pays from so many accesses on.
+/// Host instructions, about. A group pays when its accesses would cost more than it does.
+struct ProbeCosts {
+  unsigned aligned;   ///< one access at a constant address, of a byte, or that must be aligned
+  unsigned other;     ///< one access of another kind
+  unsigned group;     ///< with registers
+  unsigned constant;  ///< group without
+};
+/// Of probes that find each miss, and of probes that trust, which no group can.
+inline constexpr ProbeCosts kFindingProbes{4, 4, 7, 7}, kTrustingProbes{2, 3, 8, 5};
+
+/// Instructions whose bit in `ungrouped` is set are the interpreter's.
 PageGroups find_page_groups(std::span<const ScannedInsn> insns, Mode mode, uint64_t ungrouped,
-                            unsigned pays_from);
+                            const ProbeCosts& costs);
 
 /// Whether a segment has base 0 and needs no check.
 bool is_flat(Mode mode, SegReg segment);

@@ -91,8 +91,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       buffer(std::move(code)),
       frame(new (frame_memory) Frame),
       pair_stack(pairs),
-      environment{options, trampolines, c.model, asmjit::CpuInfo::host().features().x86().hasBMI2(),
-                  interp::mxcsr_mask(interp)},
+      environment{options,           trampolines,
+                  c.model,           asmjit::CpuInfo::host().features().x86().hasBMI2(),
+                  find_host_flags(), interp::mxcsr_mask(interp)},
       mode{},
       first_retired(c.cpu.retired) {
   if (options.keep_spaces_after) context.mmu.keep_spaces_after(*options.keep_spaces_after);

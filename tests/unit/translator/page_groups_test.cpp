@@ -26,8 +26,9 @@ class PageGroupsTest : public testing::Test {
     x.bytes = code_.back();
     insns_.push_back(x);
   }
-  PageGroups find(Mode mode = kFlat32, uint64_t ungrouped = 0) const {
-    return find_page_groups(insns_, mode, ungrouped, 2);
+  PageGroups find(Mode mode = kFlat32, uint64_t ungrouped = 0,
+                  const ProbeCosts& costs = kFindingProbes) const {
+    return find_page_groups(insns_, mode, ungrouped, costs);
   }
 
  private:
