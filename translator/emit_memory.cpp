@@ -180,6 +180,22 @@ void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, b
   slow_probes_.push_back(slow);
 }
 
+void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
+  save_flags();
+  use_delta();
+  emit_offset_to(insn, x86::r10d);
+  SlowProbe slow = slow_probe(x86::r10d, bytes, false, true);
+  slow.other_page = a.newLabel();
+  slow.back = a.newLabel();
+  const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
+  a.lea(x86::r11d, x86::ptr(x86::r10, -static_cast<int32_t>(first * kPageSize)));
+  a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize));
+  a.jae(slow.other_page);
+  a.mov(host::kDelta, tlb_word(delta_table(false), first));
+  a.bind(slow.back);
+  slow_probes_.push_back(slow);
+}
+
 void Emitter::note_access(const Mem& place, bool write, FlagState flags) {
   if (!may_trap(place)) return;
   const bool saved = flags == FlagState::kSaved;
@@ -213,6 +229,11 @@ void Emitter::load_from(const Gp& out, const Mem& place, unsigned bytes) {
   }
 }
 
+bool is_table(const isa::Insn& insn, unsigned bytes) {
+  return insn.base >= isa::kNoRegister && insn.index < isa::kNoRegister && insn.address_size == 4 &&
+         std::has_single_bit(bytes) && (1u << insn.scale) % bytes == 0 && insn.disp % bytes == 0;
+}
+
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
   if (windowed()) {
     if (insn.address_size != 4 || !flat(insn.segment)) {
@@ -242,10 +263,7 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
     emit_constant_probe(insn.address_size == 2 ? offset & 0xffff : offset, bytes, write, aligned);
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
   }
-  // As of a table that is indexed.
-  const unsigned step = 1u << insn.scale;
-  aligned |=
-      insn.base >= isa::kNoRegister && flat(insn.segment) && step % bytes == 0 && insn.disp % bytes == 0;
+  aligned |= is_table(insn, bytes) && flat(insn.segment);
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
   emit_operand_probe(linear, bytes, write, aligned);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);

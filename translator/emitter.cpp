@@ -282,6 +282,12 @@ void Emitter::emit_slow_paths() {
       a.mov(host::kDelta, tlb_word(delta_table(p.write), host::kDelta));
       a.jmp(p.back);
     }
+    if (p.other_page.isValid()) {
+      a.bind(p.other_page);
+      emit_page_number(host::kDelta, linear);
+      a.mov(host::kDelta, tlb_word(delta_table(p.write), host::kDelta));
+      a.jmp(p.back);
+    }
     if (p.across.isValid()) {
       a.bind(p.across);
       if (linear != x86::r10d) a.mov(x86::r10d, linear);

@@ -63,6 +63,8 @@ struct CodePart {
 
 /// An instruction that may change memory, or of which that is not known; not by a TLB fill.
 bool may_write_memory(const ScannedInsn& x);
+/// A memory operand that is an aligned element of a table at a constant offset.
+bool is_table(const isa::Insn& insn, unsigned bytes);
 /// Of a direct near branch.
 uint32_t branch_target(const ScannedInsn& x);
 /// ScannedInsn::live_immediate is for instructions like this.
@@ -193,10 +195,12 @@ class Emitter {
   void emit_operand_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   /// The same for an address that is known, and that is in r10d afterwards.
   void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
-  /// Where the operand by ModRM or moffs is: all three, or what its PageGroup knows. Uses kAddress and
+  /// The same for an is_table(): it mostly lies in one page, so that the index need not be waited for.
+  void emit_table_probe(const isa::Insn& insn, unsigned bytes);
+  /// Where the operand by ModRM or moffs is: all of them, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
-  /// The last two for an address that is known to be in a register.
+  /// The same for an address that is known to be in a register.
   Mem emit_linear(const Gp& linear, unsigned bytes, bool write);
   /// Reads 2 or 4 bytes there, zero-extended.
   void load_from(const Gp& out, const Mem& place, unsigned bytes);
@@ -266,7 +270,7 @@ class Emitter {
   }
 
   struct SlowProbe {
-    Label miss, unaligned, across, retry, back, step;
+    Label miss, unaligned, across, other_page, retry, back, step;
     Gp linear;
     uint16_t insn;
     uint8_t bytes;

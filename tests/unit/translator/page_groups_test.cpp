@@ -155,6 +155,16 @@ TEST_F(PageGroupsTest, AlignedOperandsOfOnePlaceCannotCrossAPage) {
   EXPECT_FALSE(find().groups.at(0).aligned);
 }
 
+TEST_F(PageGroupsTest, AGroupHasToBeCheaperThanItsAccesses) {
+  add({0x8a, 0x03});        // mov al, [ebx]
+  add({0x8a, 0x53, 0x01});  // mov dl, [ebx + 1]
+  add({0x8a, 0x73, 0x02});  // mov dh, [ebx + 2]
+  EXPECT_EQ(find().groups.size(), 1u);
+  EXPECT_TRUE(find(kFlat32, 0, kTrustingProbes).groups.empty());
+  add({0x8b, 0x4b, 0x04});  // mov ecx, [ebx + 4]
+  EXPECT_EQ(find(kFlat32, 0, kTrustingProbes).groups.size(), 1u);
+}
+
 TEST_F(PageGroupsTest, OnlyFlatSegmentsAndTranslatedInstructions) {
   add({0x8b, 0x03});        // mov eax, [ebx]
   add({0x8b, 0x53, 0x04});  // mov edx, [ebx + 4]
