@@ -33,6 +33,7 @@ std::vector<NamedCode> named_trampolines(const Trampolines& t) {
       {"load_segment", t.load_segment},
       {"verify_segment", t.verify_segment},
       {"verify_known_segment", t.verify_known_segment},
+      {"read_tsc", t.read_tsc},
       {"load_fpu", t.load_fpu},
       {"interpret", t.interpret},
   };

@@ -121,12 +121,27 @@ void Emitter::emit_load_segment(unsigned number) {
   a.jz(step_label());
 }
 
+/// The TSC may follow the count of retired instructions: the helper is told how many the countdown has
+/// counted too early.
+bool Emitter::emit_rdtsc() {
+  if (!environment_.options.system) return false;
+  save_flags();
+  a.mov(x86::r10d, 0);
+  remaining_operands_.push_back({offset() - 4, insn_});
+  call_to(environment_.trampolines.read_tsc);
+  a.test(x86::r11d, x86::r11d);
+  a.jz(step_label());
+  return true;
+}
+
 bool Emitter::emit_System(const ScannedInsn& x) {
   switch (x.row->mnemonic) {
     case Mnemonic::CLI:
       return emit_cli();
     case Mnemonic::STI:
       return emit_sti();
+    case Mnemonic::RDTSC:
+      return emit_rdtsc();
     default:
       return false;
   }

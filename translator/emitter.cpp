@@ -147,6 +147,11 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   const auto number = static_cast<int32_t>(insn_);
   const int32_t operand = countdown_over_.isValid() ? number : -number;
   std::copy_n(reinterpret_cast<const uint8_t*>(&operand), 4, count);
+  for (const RemainingOperand& r : remaining_operands_) {
+    const uint32_t remaining = insn_ - uint32_t{r.insn};
+    std::copy_n(reinterpret_cast<const uint8_t*>(&remaining), 4,
+                const_cast<uint8_t*>(code().data()) + r.offset);
+  }
 }
 
 bool Emitter::emit_insn(const ScannedInsn& x) {

@@ -131,6 +131,8 @@ class Emitter {
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
 
+  bool emit_rdtsc();
+
   // --- flags beyond the arithmetic ones (emit_flag_control.cpp)
   bool may_change_if() const;
   bool emit_cli();
@@ -318,6 +320,12 @@ class Emitter {
   uint8_t fpu_checked_ = 0;  ///< fpu_unit bits that the block has tested
   bool ended_ = false;       ///< the last instruction has emitted how the block ends
   uint32_t count_operand_ = 0;
+  struct RemainingOperand {
+    uint32_t offset;
+    uint16_t insn;
+  };
+  /// 32-bit immediates: instructions of the block from `insn` on.
+  std::vector<RemainingOperand> remaining_operands_;
   std::vector<SlowProbe> slow_probes_;
   std::vector<SlowFpu> slow_fpu_;
   std::vector<SlowStep> slow_steps_;

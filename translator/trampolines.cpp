@@ -36,6 +36,7 @@ class Builder {
     out_.load_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.load_segment), false);
     out_.verify_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.verify_segment), false);
     make_known_segments();
+    out_.read_tsc = make_helper(reinterpret_cast<uint64_t>(helpers_.read_tsc), false);
     make_interpret();
     out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
     out_.bytes = code_.codeSize();
@@ -319,6 +320,9 @@ class Builder {
     // What the C++ ABI does not keep.
     constexpr x86::Gp kKept[] = {x86::rax, x86::rcx, x86::rdx, x86::rsi,
                                  x86::rdi, x86::r8,  x86::r9,  x86::r10};
+    static_assert(kKept[kSavedFlags].id() == x86::Gp::kIdAx &&
+                  kKept[kSavedEdx].id() == host::kGprOfGuest[2] &&
+                  kKept[kSavedEax].id() == host::kGprOfGuest[0]);
     static_assert(offsetof(Frame, saved) + 8 * std::size(kKept) < kKeptValue);
     const auto slot = [](size_t i) { return frame_field(offsetof(Frame, saved) + 8 * i); };
     for (size_t i = 0; i < std::size(kKept); ++i) a.mov(slot(i), kKept[i]);

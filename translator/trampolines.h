@@ -42,6 +42,9 @@ struct Trampolines {
   /// The same two, by the DescriptorCache if it has that; a load of each segment register but CS and SS.
   std::array<const uint8_t*, 6> load_known_segment{};
   const uint8_t* verify_known_segment = nullptr;
+  /// Called as fill_read, with how many instructions from RDTSC on the countdown has counted in r10: r11d is
+  /// 1 when the TSC is in EDX:EAX.
+  const uint8_t* read_tsc = nullptr;
   /// Called with fpu_unit bits in r10 and flags saved. Returns with r11d 1 when the guest's state is in the
   /// host's units now and all these may execute, else 0. Keeps all guest registers.
   const uint8_t* load_fpu = nullptr;
@@ -57,6 +60,7 @@ struct Helpers {
   bool (*fill_write)(Frame* frame, uint64_t linear);
   bool (*load_segment)(Frame* frame, uint64_t what);
   bool (*verify_segment)(Frame* frame, uint64_t what);
+  bool (*read_tsc)(Frame* frame, uint64_t remaining);
   bool (*load_fpu)(Frame* frame, uint64_t units);  ///< fills frame->fx, sets fpu_ready
   /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
   uint64_t (*interpret)(Frame* frame, uint64_t insn);
@@ -64,6 +68,9 @@ struct Helpers {
   CpuState* cpu;
   interp::Interp::SegmentView* views;  ///< the interpreter's own
 };
+
+/// Where in Frame::saved a helper that is called as fill_read finds the flags and guest registers.
+inline constexpr size_t kSavedFlags = 0, kSavedEdx = 2, kSavedEax = 5;
 
 /// Code for a buffer whose first byte executes at `base`. `windows`: user code may set gs.base here
 /// (FSGSBASE), and Frame::window goes there.

@@ -114,6 +114,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t linear) { return fill(f, linear, Access::kWrite); },
       [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->load_segment(what); },
       [](Frame* f, uint64_t what) { return static_cast<Impl*>(f->translator)->verify_segment(what); },
+      [](Frame* f, uint64_t remaining) { return static_cast<Impl*>(f->translator)->read_tsc(remaining); },
       [](Frame* f, uint64_t units) {
         return static_cast<Impl*>(f->translator)->load_fpu(static_cast<uint8_t>(units));
       },
@@ -288,7 +289,7 @@ bool Translator::Impl::verify_segment(uint64_t what) {
   try {
     const bool good =
         interp.verify_segment(static_cast<uint16_t>(what), (what & DescriptorCache::kVerifyWrite) != 0);
-    uint64_t& flags = frame->saved[0];  // rax
+    uint64_t& flags = frame->saved[kSavedFlags];
     flags = (flags & ~kZfInAh) | (good ? kZfInAh : 0);
     if (protected_ring_0_or_3(cpu)) frame->descriptors.note_verify(interp, static_cast<uint32_t>(what), good);
   } catch (const interp::Fault&) {
@@ -296,6 +297,15 @@ bool Translator::Impl::verify_segment(uint64_t what) {
   }
   settle_windows();
   return may_go_on();
+}
+
+bool Translator::Impl::read_tsc(uint64_t remaining) {
+  if ((cpu.cr4 & cr4::kTsd) != 0 && cpu.cpl != 0) return false;
+  cpu.retired = retired_now() - remaining;
+  const uint64_t tsc = context.tsc();
+  frame->saved[kSavedEax] = static_cast<uint32_t>(tsc);
+  frame->saved[kSavedEdx] = tsc >> 32;
+  return true;
 }
 
 bool Translator::Impl::load_segment(uint64_t what) {

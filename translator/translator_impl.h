@@ -94,6 +94,7 @@ struct Translator::Impl {
   uint64_t interpret(const InterpretedInsn& insn);
   bool load_segment(uint64_t what);
   bool verify_segment(uint64_t what);
+  bool read_tsc(uint64_t remaining);
 
   /// More than any block's code.
   static constexpr uint64_t kMaxBlockCode = 32 << 10;
