@@ -133,8 +133,9 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
                          created.error().message));
     }
   }
-  if (windows == nullptr && options.trust && options.inline_memory && environment.bmi2)
-    trust = TrustPolicy::create(context.mmu, options.window_after);
+  if (windows == nullptr && options.trust && options.inline_memory) {
+    if (auto created = TrustPolicy::create(context.mmu, options.window_after)) trust = created.take();
+  }
   const std::vector<uint8_t> bytes =
       make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
   buffer->write(buffer->executable(), bytes);

@@ -1,5 +1,6 @@
 #include "translator/trust_policy.h"
 
+#include <asmjit/x86.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -37,9 +38,18 @@ bool TrustPolicy::reserve_low_addresses() {
   return false;
 }
 
-std::unique_ptr<TrustPolicy> TrustPolicy::create(Mmu& mmu, uint64_t after) {
+Result<void> TrustPolicy::possible() {
+  if (!asmjit::CpuInfo::host().features().x86().hasBMI2())
+    return Error{"probes that trust: the host's CPU has no BMI2", ExitStatus::kHostCannot};
   if (!reserved_) reserved_ = reserve_low_addresses();
-  return reserved_ ? std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after)) : nullptr;
+  if (!reserved_)
+    return Error{"probes that trust: the lowest 4 GiB of addresses are not free", ExitStatus::kHostCannot};
+  return {};
+}
+
+Result<std::unique_ptr<TrustPolicy>> TrustPolicy::create(Mmu& mmu, uint64_t after) {
+  if (auto can = possible(); !can) return can.error();
+  return std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after));
 }
 
 bool TrustPolicy::look(Privilege privilege, uint64_t instructions) {

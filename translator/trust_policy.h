@@ -9,14 +9,17 @@
 #include <string_view>
 
 #include "core/mmu.h"
+#include "core/result.h"
 
 namespace vireo::translator {
 
 class TrustPolicy {
  public:
-  /// `after`: instructions before a privilege is judged; 0: both trust, always. Null if something is mapped
-  /// in the host's lowest 4 GiB, where accesses go that the TLB has nothing for.
-  static std::unique_ptr<TrustPolicy> create(Mmu& mmu, uint64_t after);
+  /// Whether the host has what such probes take: BMI2, and nothing mapped in the lowest 4 GiB, where accesses
+  /// go that the TLB has nothing for. From then on they are reserved.
+  static Result<void> possible();
+  /// Where it is possible(). `after`: instructions before a privilege is judged; 0: both trust, always.
+  static Result<std::unique_ptr<TrustPolicy>> create(Mmu& mmu, uint64_t after);
 
   /// The process's lowest 4 GiB belong to such accesses.
   static bool reserved() { return reserved_; }

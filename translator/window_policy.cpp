@@ -37,10 +37,15 @@ int64_t cost_of(const Window& window) {
 
 }  // namespace
 
-Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after) {
+Result<void> WindowPolicy::possible() {
   if ((getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0) {
     return Error{"the host does not let programs set gs.base (FSGSBASE)", ExitStatus::kHostCannot};
   }
+  return {};
+}
+
+Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after) {
+  if (auto can = possible(); !can) return can.error();
   std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after));
   // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {

@@ -24,6 +24,8 @@ class WindowPolicy {
   /// a window to earn it. architecture.md has the time.
   static constexpr int64_t kMapCost = 30'000;
 
+  /// Whether the host lets programs set gs.base, which code for windows needs.
+  static Result<void> possible();
   /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. Fails if the host
   /// has not got what it takes.
   static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after);

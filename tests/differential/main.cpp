@@ -22,8 +22,6 @@
 namespace vireo::diff {
 namespace {
 
-constexpr int kSkipped = 77;  // ctest's SKIP_RETURN_CODE
-
 struct Options {
   std::vector<std::string> engines;
   uint64_t seed = 1;
@@ -145,7 +143,10 @@ int run_engine(const Options& options, NativeCpu& native, EngineCpu& engine, tes
   return summarise(options, runner, rows, known.value());
 }
 
-int run(const Options& options) {
+int run(Options options) {
+  const bool any = !options.engines.empty();
+  testing::drop_impossible_engines(options.engines);
+  if (any && options.engines.empty()) return testing::kSkipped;
   const uint32_t cpu_number_limit = stay_on_this_cpu();
   std::vector<std::unique_ptr<EngineCpu>> engines;
   for (const std::string& name : options.engines) {
@@ -163,7 +164,7 @@ int run(const Options& options) {
   auto native = NativeCpu::create();
   if (!native) {
     fmt::print("skipped: {}\n", native.error().message);
-    return kSkipped;
+    return testing::kSkipped;
   }
   testing::Watchdog watchdog(20);
   int status = 0;

@@ -56,7 +56,10 @@ void run_programs(const Options& options, ProgramRunner& runner) {
   fmt::print("{:.1f} s\n", elapsed_s());
 }
 
-int run(const Options& options) {
+int run(Options options) {
+  const bool any = !options.engines.empty();
+  testing::drop_impossible_engines(options.engines);
+  if (any && options.engines.empty()) return testing::kSkipped;
   const uint32_t cpu_number_limit = stay_on_this_cpu();
   std::vector<std::unique_ptr<EngineCpu>> cpus;
   std::vector<EngineCpu*> others;

@@ -1,11 +1,15 @@
 #include "tests/engines/engines.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/check.h"
 #include "core/interp/interp.h"
 #include "tests/engines/step_engine.h"
 #include "translator/translator.h"
+#include "translator/trust_policy.h"
+#include "translator/window_policy.h"
 
 namespace vireo::testing {
 namespace {
@@ -35,8 +39,23 @@ std::string engine_name_list() {
   return list;
 }
 
+Result<void> engine_possible(std::string_view name) {
+  if (name == "bt-window") return translator::WindowPolicy::possible();
+  if (name == "bt-trust") return translator::TrustPolicy::possible();
+  return {};
+}
+
+void drop_impossible_engines(std::vector<std::string>& names) {
+  std::erase_if(names, [](const std::string& name) {
+    const auto can = engine_possible(name);
+    if (!can) fmt::print("engine {} is not run: {}\n", name, can.error().message);
+    return !can;
+  });
+}
+
 std::unique_ptr<ExecutionEngine> make_engine(std::string_view name, CpuContext& context) {
   CHECK(is_engine(name));
+  CHECK(engine_possible(name));
   if (name == "step") return std::make_unique<StepEngine>(context);
   if (name == "bt") return make_translator(context, {.hot_threshold = 0});
   if (name == "bt-warm") return make_translator(context, {.hot_threshold = 2}, 1);

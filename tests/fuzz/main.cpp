@@ -140,7 +140,7 @@ int main(int argc, char** argv) {
   fuzz::FuzzRunner::Options options;
   fuzz::Limits limits;
   CLI::App app("Runs random code in every mode on the engines and compares.");
-  options.engines = {"bt", "bt-warm"};
+  options.engines = {"bt", "bt-warm", "bt-window", "bt-trust"};
   app.add_option("--engine", options.engines, "only these: " + testing::engine_name_list());
   app.add_option("--oracle", options.oracle, "the engine that is right")->capture_default_str();
   app.add_option("--seed", options.seed, "seed of all random choices")->capture_default_str();
@@ -171,5 +171,8 @@ int main(int argc, char** argv) {
     }
   }
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  const bool any = !options.engines.empty();
+  testing::drop_impossible_engines(options.engines);
+  if (any && options.engines.empty()) return testing::kSkipped;
   return fuzz::run(options, limits);
 }

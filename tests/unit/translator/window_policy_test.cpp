@@ -21,6 +21,10 @@ class WindowPolicyTest : public testing::Test {
   static constexpr uint64_t kDirectories = 0x10000, kTable = 0x1000;
   static constexpr uint64_t kKernel = 0x100000, kProgram = 0x200000;  // linear and physical
 
+  void SetUp() override {
+    if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
+    policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take();
+  }
   WindowPolicyTest() : memory_(GuestMemory::create(kRam).take()) {
     reset_cpu(cpu_, 0);
     memory_->map_ram({0}, kRam, 0, "ram");
@@ -33,7 +37,6 @@ class WindowPolicyTest : public testing::Test {
     cpu_.cr4 = cr4::kPge;
     cpu_.cr0 |= cr0::kPe | cr0::kPg;
     mmu_->control_registers_changed();
-    policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take();
   }
   /// Of 128 pages.
   void set_entries(uint64_t linear, uint32_t bits) {
