@@ -209,11 +209,7 @@ bool Emitter::emit_jmp_indirect(const ScannedInsn& x) {
 
 bool Emitter::load_branch_target(const ScannedInsn& x, const Gp& out) {
   const unsigned bytes = x.insn.operand_size;
-  const bool grouped = has_group(groups_.operands[insn_]);
-  if (x.insn.is_memory() && trusting() && !grouped && is_table(x.insn, bytes) && flat(x.insn.segment)) {
-    emit_table_probe(x.insn, bytes);
-    load_from(out, Mem(x86::r10, host::kDelta, 0, 0, bytes), bytes);
-  } else if (x.insn.is_memory()) {
+  if (x.insn.is_memory()) {
     load_from(out, emit_operand(x.insn, bytes, false), bytes);
   } else if (bytes == 4) {
     a.mov(out.r32(), host::guest32(x.insn.rm()));

@@ -2,6 +2,7 @@
 // reached.
 #include <bit>
 
+#include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
 
@@ -229,9 +230,25 @@ void Emitter::load_from(const Gp& out, const Mem& place, unsigned bytes) {
   }
 }
 
+namespace {
+
+/// An aligned element of a table at a constant offset.
 bool is_table(const isa::Insn& insn, unsigned bytes) {
   return insn.base >= isa::kNoRegister && insn.index < isa::kNoRegister && insn.address_size == 4 &&
          std::has_single_bit(bytes) && (1u << insn.scale) % bytes == 0 && insn.disp % bytes == 0;
+}
+
+}  // namespace
+
+/// What the current instruction reads is where the block's indirect branch goes.
+bool Emitter::is_branch_target() const {
+  const ScannedInsn& branch = insns_.back();
+  const bool indirect = branch.insn.opcode == 0xff && (branch.row->mnemonic == isa::Mnemonic::JMP ||
+                                                       branch.row->mnemonic == isa::Mnemonic::CALL);
+  if (!indirect || insn_ + 1u == insns_.size()) return indirect;
+  const ScannedInsn& x = insns_[insn_];
+  return !branch.insn.is_memory() && x.row->mnemonic == isa::Mnemonic::MOV &&
+         x.insn.reg() == branch.insn.rm();
 }
 
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
@@ -263,7 +280,12 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
     emit_constant_probe(insn.address_size == 2 ? offset & 0xffff : offset, bytes, write, aligned);
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
   }
-  aligned |= is_table(insn, bytes) && flat(insn.segment);
+  const bool table = is_table(insn, bytes) && flat(insn.segment);
+  if (table && !write && trusting() && is_branch_target()) {
+    emit_table_probe(insn, bytes);
+    return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
+  }
+  aligned |= table;
   const Gp linear = emit_segment(insn.segment, emit_offset(insn), bytes, write);
   emit_operand_probe(linear, bytes, write, aligned);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);

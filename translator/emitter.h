@@ -63,8 +63,6 @@ struct CodePart {
 
 /// An instruction that may change memory, or of which that is not known; not by a TLB fill.
 bool may_write_memory(const ScannedInsn& x);
-/// A memory operand that is an aligned element of a table at a constant offset.
-bool is_table(const isa::Insn& insn, unsigned bytes);
 /// Of a direct near branch.
 uint32_t branch_target(const ScannedInsn& x);
 /// ScannedInsn::live_immediate is for instructions like this.
@@ -197,8 +195,9 @@ class Emitter {
   void emit_operand_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   /// The same for an address that is known, and that is in r10d afterwards.
   void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
-  /// The same for an is_table(): it mostly lies in one page, so that the index need not be waited for.
+  /// The same for an element of a table, which mostly lies in one page: the index need not be waited for.
   void emit_table_probe(const isa::Insn& insn, unsigned bytes);
+  bool is_branch_target() const;
   /// Where the operand by ModRM or moffs is: all of them, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);

@@ -60,7 +60,8 @@ upper:  mov     ecx, 7
         jae     .next
         ret
 lower:  mov     ecx, 3
-.next:  call    [TABLE + 4 * ecx]
+.next:  mov     eax, [TABLE + 4 * ecx]
+        call    eax
         dec     ecx
         jns     .next
         ret
