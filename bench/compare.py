@@ -4,6 +4,7 @@
 compare.py                               all rows and boots, TCG and Vireo's engine bt, 3 rounds
 compare.py --engines bt,interp --only switch,x87 --rounds 1
 compare.py --engines bt,bt:no-windows --no-tcg
+compare.py --only gzip,bzip2,xz,python --budget-ms 15000     whole programs
 compare.py --engines interp --no-tcg --scale 20 --only integer,boot
 
 A round is one run each of: native, TCG, every engine. Ratios are taken within a round; the table has the median round and,
@@ -83,7 +84,8 @@ def main():
 
 
 def compare(arguments):
-    makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append)
+    makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append,
+                          rows=(arguments.only or "").split(","))
     every, standard = makers.list_rows()
     chosen = arguments.only.split(",") if arguments.only else [*standard, *BOOTS]
     unknown = [name for name in chosen if name not in every and name not in BOOTS]

@@ -34,7 +34,8 @@ def main():
     parser.add_argument("--cache", type=pathlib.Path, default=runs.ROOT / "build/guests", help="of packages and images")
     arguments = parser.parse_args(words[:words.index("--")] if "--" in words else words)
     try:
-        makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append, extra)
+        makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append, extra,
+                              rows=arguments.rows.split(","))
         runner = makers.make(arguments.engine)
     except runs.Missing as missing:
         print(f"run_one.py: {missing}", file=sys.stderr)

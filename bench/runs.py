@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+import programs
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/system"))
 
@@ -135,11 +137,12 @@ def run_process(command, silence_s, on_line):
 class Native:
     name = "native"
 
-    def __init__(self, guest):
-        self.guest = guest
+    def __init__(self, guest, folder):
+        self.guest, self.folder = guest, folder
 
     def bench_command(self, words):
-        return [self.guest, *words]
+        command, *rest = words
+        return [self.guest, command, *(["-r", self.folder] if self.folder else []), *rest]
 
 
 class Emulator:
@@ -173,19 +176,24 @@ class Vireo(Emulator):
 
 
 class Runners:
-    """Makes runners by name: native, tcg, or an engine of Vireo."""
+    """Makes runners by name: native, tcg, or an engine of Vireo; with the files that these rows need."""
 
-    def __init__(self, vireo, guest, cache, append="", extra=()):
+    def __init__(self, vireo, guest, cache, append="", extra=(), rows=()):
         Vireo.program = pathlib.Path(vireo)
         self.guest, self.cache, self.append, self.extra = pathlib.Path(guest), pathlib.Path(cache), append, list(extra)
         self.boot_files = None
+        self.folder = None
+        if any(row in programs.ROWS for row in rows):
+            from packages import Packages
+
+            self.folder = programs.make(Packages(self.cache), self.cache.resolve() / "images")
         if not self.guest.exists():
             raise Missing(f"{guest} is not there; build it (cmake --build --preset release --target vireo-bench-guest) "
                           "or say --guest")
 
     def make(self, name):
         if name == "native":
-            return Native(self.guest)
+            return Native(self.guest, self.folder)
         if name == "tcg":
             if shutil.which(QEMU) is None:
                 raise Missing(f"{QEMU} is not on this machine (Debian: apt install qemu-system-x86); without it there is no "
@@ -205,8 +213,11 @@ class Runners:
             cpio.add("dev", stat.S_IFDIR | 0o755)
             cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
             cpio.add("init", stat.S_IFREG | 0o755, self.guest.read_bytes())
+            for path in sorted(self.folder.rglob("*")) if self.folder else []:
+                kind, content = (stat.S_IFDIR, b"") if path.is_dir() else (stat.S_IFREG, path.read_bytes())
+                cpio.add(str(path.relative_to(self.folder)), kind | 0o755, content)
             kernel = Images(self.cache).path("vmlinuz-686")
-            initrd = self.cache.resolve() / "images/bench-initrd.cpio"
+            initrd = self.cache.resolve() / f"images/bench{'-programs' if self.folder else ''}-initrd.cpio"
             content = cpio.finish()
             if not initrd.exists() or initrd.read_bytes() != content:
                 partial = initrd.with_suffix(f".{os.getpid()}")

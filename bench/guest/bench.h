@@ -57,3 +57,7 @@ uint32_t run_exec(uint32_t units);
 uint32_t run_pages(uint32_t units);
 void setup_smc(void);
 uint32_t run_smc(uint32_t units);
+uint32_t run_gzip(uint32_t units);
+uint32_t run_bzip2(uint32_t units);
+uint32_t run_xz(uint32_t units);
+uint32_t run_python(uint32_t units);

@@ -3,10 +3,10 @@
 #include "bench/guest/sys.h"
 
 static const char kUsage[] =
-    "vireo-bench-guest run [-n REPETITIONS] [-s SCALE] [-b BUDGET_MS] [NAME,NAME...]\n"
+    "vireo-bench-guest run [-n REPETITIONS] [-s SCALE] [-b BUDGET_MS] [-r FOLDER] [NAME,NAME...]\n"
     "    prints ROW NAME, then BENCH NAME NS CPU_NS CHECK for each repetition: time passed, this system's\n"
     "    account of CPU time, result. SCALE divides the work, and the result depends on it only; a row is\n"
-    "    not repeated further once it has taken BUDGET_MS.\n"
+    "    not repeated further once it has taken BUDGET_MS. In FOLDER is what the rows with programs need.\n"
     "vireo-bench-guest list   names, one a line; parts of other rows are indented\n"
     "vireo-bench-guest off    nothing but the power-off\n"
     "vireo-bench-guest true   nothing\n";
@@ -210,6 +210,9 @@ static void run_rows(char** arguments) {
                                                 : 0;
     if (number && arguments[1]) {
       *number = number_of(*++arguments);
+    } else if (same(*arguments, "-r") && arguments[1]) {
+      const int32_t result = syscall1(kSysChdir, word(*++arguments));
+      if (result < 0) fail(*arguments, result);
     } else {
       list = *arguments;
     }
