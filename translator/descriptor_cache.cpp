@@ -60,6 +60,7 @@ void DescriptorCache::note_load(const Interp& interp, uint32_t key, SegReg which
 }
 
 void DescriptorCache::note_verify(const Interp& interp, uint32_t key, bool zf) {
+  if (!basis.comparable) return;
   std::optional<Entry> entry = find(interp, basis, key);
   if (!entry) return;
   entry->zf = zf ? static_cast<uint32_t>(rflags::kZf << 8) : 0;

@@ -195,11 +195,14 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
   Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
-  const Site::Kind kind = site_at(*block, host).kind;
+  const Site& site = site_at(*block, host);
+  const Site::Kind kind = site.kind;
   const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
   if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
   const uint64_t linear = address - frame->window;
   const Access access = write ? Access::kWrite : Access::kRead;
+  // The walk may set a flag in an entry that is part of the instruction.
+  before_walk = bytes_of(*block, site.insn);
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   const bool permitted = context.mmu.permits({linear}, access, privilege);
   if (trust && !permitted) trust->count_fill(privilege);
@@ -538,19 +541,24 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   }
 }
 
-/// An instruction of a block, from its bytes; nothing if they have become others.
-std::optional<isa::Insn> Translator::Impl::decode_again(const Block& block, unsigned insn) const {
-  std::array<uint8_t, isa::kMaxInsnLength> bytes{};
+Translator::Impl::InsnBytes Translator::Impl::bytes_of(const Block& block, unsigned insn) {
+  InsnBytes bytes;
   const unsigned start = block.insn_offset[insn], next = block.insn_offset[insn + 1u];
   // The next turn of an unrolled loop starts behind its end.
-  const unsigned length = (next > start ? next : block.guest_bytes) - start;
-  const auto in_first =
-      static_cast<unsigned>(std::min<uint64_t>(length, kPageSize - (block.physical + start) % kPageSize));
-  std::copy_n(block.guest_code[0] + start, in_first, bytes.begin());
-  if (in_first < length) std::copy_n(block.guest_code[1], length - in_first, bytes.begin() + in_first);
+  bytes.length = (next > start ? next : block.guest_bytes) - start;
+  const auto in_first = static_cast<unsigned>(
+      std::min<uint64_t>(bytes.length, kPageSize - (block.physical + start) % kPageSize));
+  std::copy_n(block.guest_code[0] + start, in_first, bytes.bytes.begin());
+  std::copy_n(block.guest_code[1], bytes.length - in_first, bytes.bytes.begin() + in_first);
+  return bytes;
+}
+
+/// An instruction of a block; nothing if its bytes have become others.
+std::optional<isa::Insn> Translator::Impl::decode_again(const InsnBytes& bytes) const {
   isa::Insn decoded;
-  if (isa::decode({bytes.data(), length}, interp.code_size(), decoded) != isa::DecodeStatus::kOk ||
-      decoded.length != length) {
+  if (isa::decode({bytes.bytes.data(), bytes.length}, interp.code_size(), decoded) !=
+          isa::DecodeStatus::kOk ||
+      decoded.length != bytes.length) {
     return std::nullopt;
   }
   return decoded;
@@ -603,12 +611,12 @@ void Translator::Impl::handle_exit() {
     cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
     if (insn < 64 && (block->behind_sti >> insn & 1) != 0) cpu.interrupt_shadow = CpuState::Shadow::kSti;
   };
-  const auto step = [&](unsigned insn) {
+  const auto step = [&](unsigned insn, bool walked = false) {
     leave_before(insn);
     leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
     if (may_go_on() || insn == block->insn_count) return;
     // The fast path has walked page tables, and code may be elsewhere now: for what comes behind it.
-    fetched_already = decode_again(*block, insn);
+    fetched_already = decode_again(walked ? before_walk : bytes_of(*block, insn));
     if (!fetched_already) return;
     leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
     cpu.interrupt_shadow = CpuState::Shadow::kNone;
@@ -626,7 +634,7 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kWriteEflags:
     case Site::Kind::kUnaligned: {
       const bool unaligned = site.kind == Site::Kind::kUnaligned;
-      step(site.insn);
+      step(site.insn, !unaligned);
       count_exit(unaligned ? Leaving::kUnaligned : Leaving::kNotDirect);
       // A signal is a dear way to find MMIO, a page with code, or an unaligned address.
       if ((unaligned || std::exchange(fill_denied, false)) && options.adapt && block->translated())

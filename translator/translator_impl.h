@@ -58,7 +58,13 @@ struct Translator::Impl {
   void execute(Block& block, uint64_t retired_limit);
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
-  std::optional<isa::Insn> decode_again(const Block& block, unsigned insn) const;
+  struct InsnBytes {
+    std::array<uint8_t, isa::kMaxInsnLength> bytes{};
+    unsigned length = 0;
+  };
+  /// As they are in RAM now.
+  static InsnBytes bytes_of(const Block& block, unsigned insn);
+  std::optional<isa::Insn> decode_again(const InsnBytes& bytes) const;
   bool too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const;
   Block* replace(Block& block);
   void count_exit(Leaving why);
@@ -136,6 +142,8 @@ struct Translator::Impl {
   interp::Interp::Amount todo = interp::Interp::Amount::kNothing;
   /// The instruction at CS:RIP, which handle_exit() has found out must not be fetched anew.
   std::optional<isa::Insn> fetched_already;
+  /// The instruction whose access try_again() was asked for last.
+  InsnBytes before_walk;
   /// The exit that the block at the new CS:RIP is to be linked to.
   Block* link_from = nullptr;
   unsigned link_exit = 0;
