@@ -322,14 +322,13 @@ class Finder {
     // A push has changed ESP here, but its instruction has not when the group is probed.
     const bool pushes =
         insns_[i].row->mnemonic == Mnemonic::PUSH || insns_[i].row->mnemonic == Mnemonic::CALL;
+    uint32_t low = 0;
     if (base < isa::kNoRegister) {
-      d.group.low -= static_cast<int32_t>(registers_[base].offset);
-      if (pushes && base == kEsp && &access == &found_.stack[i]) {
-        d.group.low -= static_cast<int32_t>(insns_[i].insn.operand_size);
-      }
+      low -= registers_[base].offset;
+      if (pushes && base == kEsp && &access == &found_.stack[i]) low -= insns_[i].insn.operand_size;
     }
-    if (index < isa::kNoRegister)
-      d.group.low -= static_cast<int32_t>(registers_[index].offset << address.scale);
+    if (index < isa::kNoRegister) low -= registers_[index].offset << address.scale;
+    d.group.low = static_cast<int32_t>(low);
     access = {static_cast<uint8_t>(drafts_.size()), address.offset};
     drafts_.push_back(d);
   }
@@ -359,7 +358,7 @@ class Finder {
     for (const size_t i : order) {
       Draft& d = drafts_[i];
       PageGroup& group = d.group;
-      group.low += static_cast<int32_t>(d.low);
+      group.low = static_cast<int32_t>(static_cast<uint32_t>(group.low) + d.low);
       group.bytes = d.high - d.low;
       group.aligned = group.aligned && group.bytes == 16;
       group.in_register = may_use_register(i);

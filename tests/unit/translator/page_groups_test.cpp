@@ -155,6 +155,18 @@ TEST_F(PageGroupsTest, AlignedOperandsOfOnePlaceCannotCrossAPage) {
   EXPECT_FALSE(find().groups.at(0).aligned);
 }
 
+TEST_F(PageGroupsTest, DistancesWrapAround) {
+  add({0x05, 0x00, 0x00, 0x00, 0x40});              // add eax, 40000000h
+  add({0x8b, 0x14, 0x45, 0x00, 0x00, 0x00, 0x00});  // mov edx, [eax * 2]
+  add({0x8b, 0x1c, 0x45, 0x04, 0x00, 0x00, 0x00});  // mov ebx, [eax * 2 + 4]
+  const PageGroups found = find();
+  ASSERT_EQ(found.groups.size(), 1u);
+  // Registers are as before `first`, the MOV.
+  EXPECT_EQ(found.groups[0].low, 0);
+  EXPECT_EQ(found.groups[0].first, 1);
+  EXPECT_EQ(found.operands[2].offset, 4u);
+}
+
 TEST_F(PageGroupsTest, AGroupHasToBeCheaperThanItsAccesses) {
   add({0x8a, 0x03});        // mov al, [ebx]
   add({0x8a, 0x53, 0x01});  // mov dl, [ebx + 1]
