@@ -137,7 +137,7 @@ def run_process(command, silence_s, on_line):
 class Native:
     name = "native"
 
-    def __init__(self, guest, folder):
+    def __init__(self, guest, folder=None):
         self.guest, self.folder = guest, folder
 
     def bench_command(self, words):
