@@ -280,7 +280,7 @@ class Finder {
 
   void count(Draft& d, unsigned bytes, bool aligned) {
     d.group.aligned &= aligned;
-    d.cost += d.address.constant() || bytes == 1 || aligned ? costs_.aligned : costs_.other;
+    d.cost += d.address.constant() || bytes == 1 ? costs_.simple : costs_.other;
   }
 
   void add(GroupedAccess& access, uint16_t i, const Address& address, uint8_t base, uint8_t index,

@@ -46,7 +46,7 @@ struct PageGroups {
 
 /// Host instructions, about. A group pays when its accesses would cost more than it does.
 struct ProbeCosts {
-  unsigned aligned;   ///< one access at a constant address, of a byte, or that must be aligned
+  unsigned simple;    ///< one access at a constant address, or of a byte
   unsigned other;     ///< one access of another kind
   unsigned group;     ///< with registers
   unsigned constant;  ///< group without
