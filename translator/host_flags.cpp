@@ -53,7 +53,8 @@ bool by_operands_alone(const Probes& probes) {
 }  // namespace
 
 HostFlags find_host_flags() {
-  return {by_operands_alone(kShifts), by_operands_alone(kMultiplies)};
+  static const HostFlags found{by_operands_alone(kShifts), by_operands_alone(kMultiplies)};
+  return found;
 }
 
 }  // namespace vireo::translator

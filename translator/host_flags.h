@@ -10,7 +10,7 @@ struct HostFlags {
   bool multiplies = false;  ///< IMUL with two or three operands
 };
 
-/// Tries them with all flags set and clear.
+/// Tries them, once, with all flags set and clear.
 HostFlags find_host_flags();
 
 }  // namespace vireo::translator

@@ -39,30 +39,28 @@ static uint32_t run_program(char* const* arguments) {
   return hash;
 }
 
-uint32_t run_gzip(uint32_t units) {
-  char* const arguments[] = {LOADER, "programs/bin/gzip", "-c", "-n", 0};
+static uint32_t run_programs(uint32_t units, char* const* arguments) {
   uint32_t hash = 0;
   while (units--) hash = hash * 31 + run_program(arguments);
   return hash;
+}
+
+uint32_t run_gzip(uint32_t units) {
+  char* const arguments[] = {LOADER, "programs/bin/gzip", "-c", "-n", 0};
+  return run_programs(units, arguments);
 }
 
 uint32_t run_bzip2(uint32_t units) {
   char* const arguments[] = {LOADER, "programs/bin/bzip2", "-c", 0};
-  uint32_t hash = 0;
-  while (units--) hash = hash * 31 + run_program(arguments);
-  return hash;
+  return run_programs(units, arguments);
 }
 
 uint32_t run_xz(uint32_t units) {
   char* const arguments[] = {LOADER, "programs/bin/xz", "-c", "-2", "-T1", 0};
-  uint32_t hash = 0;
-  while (units--) hash = hash * 31 + run_program(arguments);
-  return hash;
+  return run_programs(units, arguments);
 }
 
 uint32_t run_python(uint32_t units) {
   char* const arguments[] = {LOADER, "programs/bin/python3", "-S", "-B", "programs/work.py", 0};
-  uint32_t hash = 0;
-  while (units--) hash = hash * 31 + run_program(arguments);
-  return hash;
+  return run_programs(units, arguments);
 }

@@ -51,13 +51,20 @@ class DescriptorCacheTest : public interp::ProtectedBench {
     std::vector<uint8_t> tables;
   };
 
-  Outcome run_on(std::unique_ptr<ExecutionEngine> engine, const Program& program) {
-    cpu = before;
-    memory->write({0}, ram);
+  /// What run_on() and restart() start with.
+  void keep_start() {
+    before = cpu;
+    ram.resize(kRamBytes);
+    memory->read({0}, ram);
+  }
+
+  Outcome run_on(std::unique_ptr<ExecutionEngine> engine, const Program& program,
+                 ExitReason end = ExitReason::kHalt) {
+    restart();
     memory->write({kCode}, program.code);
     mmu.control_registers_changed();
     mmu.flush();
-    EXPECT_EQ(engine->run({cpu.retired + 1000}), ExitReason::kHalt);
+    EXPECT_EQ(engine->run({cpu.retired + 1000}), end);
     Outcome outcome{cpu, std::vector<uint8_t>(0x1000)};
     memory->read({kGdt}, outcome.tables);
     return outcome;
@@ -65,9 +72,7 @@ class DescriptorCacheTest : public interp::ProtectedBench {
 
   /// The program ends with HLT, or a fault.
   CpuState run(const Program& program) {
-    before = cpu;
-    ram.resize(kRamBytes);
-    memory->read({0}, ram);
+    keep_start();
     const Outcome expected = run_on(std::make_unique<interp::Interp>(context), program);
     for (const char* words : {"hot=0", "hot=0,no-windows", "hot=0,window-after=0",
                               "hot=0,no-windows,window-after=0", "hot=0,block=1", "hot=0,no-descriptors"}) {
@@ -86,7 +91,7 @@ class DescriptorCacheTest : public interp::ProtectedBench {
     return expected.cpu;
   }
 
-  /// As before the latest run().
+  /// As at the latest keep_start().
   void restart() {
     cpu = before;
     memory->write({0}, ram);
@@ -202,19 +207,10 @@ TEST_F(DescriptorCacheTest, ItsPageHasGone) {
       p.put({0x0f, 0x20, 0xd8, 0x0f, 0x22, 0xd8});  // mov eax,cr3; mov cr3,eax
     }
     p.load(SegReg::kFs, kOther).halt();
-    const CpuState start = cpu;
     // The handler's own segment is in that table, too: there is no way but shutdown.
-    before = cpu;
-    ram.resize(kRamBytes);
-    memory->read({0}, ram);
+    keep_start();
     const auto shuts_down = [&](std::unique_ptr<ExecutionEngine> engine) {
-      cpu = before;
-      memory->write({0}, ram);
-      memory->write({kCode}, p.code);
-      mmu.control_registers_changed();
-      mmu.flush();
-      EXPECT_EQ(engine->run({cpu.retired + 1000}), ExitReason::kShutdown);
-      return cpu;
+      return run_on(std::move(engine), p, ExitReason::kShutdown).cpu;
     };
     const CpuState expected = shuts_down(std::make_unique<interp::Interp>(context));
     EXPECT_NE(static_cast<uint32_t>(expected.reg(Gpr::kRbx)), 0u);
@@ -226,8 +222,7 @@ TEST_F(DescriptorCacheTest, ItsPageHasGone) {
       EXPECT_EQ(got.retired, expected.retired);
       EXPECT_EQ(got.reg(Gpr::kRbx), expected.reg(Gpr::kRbx));
     }
-    cpu = start;
-    memory->write({0}, ram);
+    restart();
   }
 }
 
