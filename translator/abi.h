@@ -128,6 +128,7 @@ struct Frame {
 
 /// Of the mapping whose first byte is the Frame's; the last eight are what the countdown's poll reads.
 inline constexpr size_t kFrameBytes = (sizeof(Frame) + 8 + 4095) & ~size_t{4095};
+inline constexpr int32_t kPollOffset = static_cast<int32_t>(kFrameBytes - 8) - kFrameBias;  ///< of them
 /// Inaccessible, behind those: as far as a poll with a countdown below 0 reaches.
 inline constexpr size_t kFrameGuardBytes = (uint64_t{1} << (64 - kFrameBias)) * 8;
 
@@ -151,7 +152,10 @@ struct Site {
     kWriteSaved,
     kWriteEflags,
     kUnaligned,  ///< a probe that trusts has been given an unaligned address; as kStep, flags in EFLAGS
-    kFpu,        ///< nothing leaves here: an x87 instruction pointer may be this address
+    // A probe that guesses has been given an element in another page than the table's first; as kStep.
+    kOtherPageSaved,
+    kOtherPageEflags,
+    kFpu,  ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

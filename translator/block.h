@@ -85,6 +85,8 @@ struct Block {
   /// Instructions whose probes check everything, although the block's mode is kWindow or kTrust: bit i for
   /// the i-th.
   uint64_t always_probe = 0;
+  /// Instructions that read tables which do not lie in one page: bit i for the i-th.
+  uint64_t large_tables = 0;
   /// Instructions directly behind a translated STI: bit i for the i-th.
   uint64_t behind_sti = 0;
   /// What happens in quick succession: how often so far, and cpu.retired at the latest.

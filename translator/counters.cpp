@@ -49,6 +49,8 @@ std::string_view leaving_name(Leaving leaving) {
       return "host exception";
     case Leaving::kNotDirect:
       return "access not direct";
+    case Leaving::kOtherPage:
+      return "table in several pages";
     case Leaving::kUnaligned:
       return "access not aligned";
     case Leaving::kEvent:

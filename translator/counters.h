@@ -19,6 +19,7 @@ enum class Leaving : uint8_t {
   kNoFpu,        ///< x87, MMX or SSE instructions that may not execute now
   kHostFault,    ///< a host exception: division
   kNotDirect,    ///< an access through the window, or behind a probe that trusts, that cannot be direct
+  kOtherPage,    ///< an element of a table in another page than was guessed
   kUnaligned,    ///< an unaligned access where a probe trusted that there is none
   kEvent,        ///< an interpreted instruction faulted, paused, or made an interrupt or an exit due
   kModeChanged,  ///< an interpreted instruction changed the mode

@@ -197,6 +197,19 @@ void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
   slow_probes_.push_back(slow);
 }
 
+// The page number of the element, counted from the table's first page, is the index of a word that only
+// exists for 0 (the countdown's): no instruction that counts waits for that.
+void Emitter::emit_guessing_probe(const isa::Insn& insn) {
+  use_delta();
+  emit_offset_to(insn, x86::r10d);
+  const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
+  a.lea(x86::r11d, x86::ptr(x86::r10, -static_cast<int32_t>(first * kPageSize)));
+  emit_page_number(host::kDelta, x86::r11d);
+  add_site(flags_ == FlagState::kSaved ? Site::Kind::kOtherPageSaved : Site::Kind::kOtherPageEflags, insn_);
+  a.mov(host::kDelta, x86::ptr(host::kFrame, host::kDelta, 3, kPollOffset));
+  a.mov(host::kDelta, tlb_word(delta_table(false), first));
+}
+
 void Emitter::note_access(const Mem& place, bool write, FlagState flags) {
   if (!may_trap(place)) return;
   const bool saved = flags == FlagState::kSaved;
@@ -251,6 +264,24 @@ bool Emitter::is_branch_target() const {
          x.insn.reg() == branch.insn.rm();
 }
 
+bool Emitter::is_computed(unsigned gpr) const {
+  for (unsigned i = insn_; i-- > 0;) {
+    const ScannedInsn& x = insns_[i];
+    if ((named_gprs_written(x.insn, *x.row) >> gpr & 1) == 0) continue;
+    switch (x.row->mnemonic) {
+      case isa::Mnemonic::ADD:
+      case isa::Mnemonic::SUB:
+      case isa::Mnemonic::INC:
+      case isa::Mnemonic::DEC:
+      case isa::Mnemonic::LEA:
+        return false;
+      default:
+        return true;
+    }
+  }
+  return false;
+}
+
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
   if (windowed()) {
     if (insn.address_size != 4 || !flat(insn.segment)) {
@@ -283,6 +314,10 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
   const bool table = is_table(insn, bytes) && flat(insn.segment);
   if (table && !write && trusting() && is_branch_target()) {
     emit_table_probe(insn, bytes);
+    return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
+  }
+  if (table && !write && trusting() && is_computed(insn.index) && (block_->large_tables >> insn_ & 1) == 0) {
+    emit_guessing_probe(insn);
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);
   }
   aligned |= table;

@@ -11,14 +11,6 @@ namespace vireo::translator {
 using namespace asmjit;
 using isa::InsnClass;
 
-namespace {
-
-/// The word that the countdown's poll reads, in the last bytes of the Frame's pages: with a countdown below 0
-/// the address lies in the inaccessible pages behind.
-constexpr int32_t kPollOffset = static_cast<int32_t>(kFrameBytes - 8) - kFrameBias;
-
-}  // namespace
-
 Emitter::Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address)
     : environment_(environment), mode_(mode), address_(code_address) {
   code_.init(Environment::host(), reinterpret_cast<uint64_t>(code_address));

@@ -197,7 +197,11 @@ class Emitter {
   void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
   /// The same for an element of a table, which mostly lies in one page: the index need not be waited for.
   void emit_table_probe(const isa::Insn& insn, unsigned bytes);
+  /// The same where no branch shall depend on the page: an element elsewhere traps, and flags stay.
+  void emit_guessing_probe(const isa::Insn& insn);
   bool is_branch_target() const;
+  /// The block computes this register before the current instruction, by more than counting.
+  bool is_computed(unsigned gpr) const;
   /// Where the operand by ModRM or moffs is: all of them, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);

@@ -224,32 +224,11 @@ class Finder {
   }
 
   void forget_written(const ScannedInsn& x) {
-    const isa::InsnRow& row = *x.row;
-    for (unsigned i = 0; i < row.operand_count && i < 2; ++i) {
-      if (i == 0 ? row.has(isa::attribute::kFirstRead) : !row.has(isa::attribute::kSecondWritten)) continue;
-      const isa::Operand& op = row.operands[i];
-      const bool byte = op.type == isa::OperandType::kB;
-      switch (op.kind) {
-        case isa::OperandKind::kG:
-          forget(gpr_of(x.insn.reg(), byte));
-          break;
-        case isa::OperandKind::kE:
-        case isa::OperandKind::kR:
-          if (op.kind == isa::OperandKind::kR || !x.insn.is_memory()) forget(gpr_of(x.insn.rm(), byte));
-          break;
-        case isa::OperandKind::kZ:
-          forget(gpr_of(x.insn.opcode_reg(), byte));
-          break;
-        case isa::OperandKind::kGpr:
-          forget(gpr_of(op.number, byte));
-          break;
-        default:
-          break;
-      }
+    const uint8_t written = named_gprs_written(x.insn, *x.row);
+    for (unsigned gpr = 0; gpr < 8; ++gpr) {
+      if ((written >> gpr & 1) != 0) forget(gpr);
     }
   }
-
-  static unsigned gpr_of(unsigned number, bool byte) { return byte ? number & 3 : number; }
 
   void add_operand(uint16_t i, const OperandUse& use) {
     const isa::Insn& insn = insns_[i].insn;

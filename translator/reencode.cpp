@@ -125,6 +125,35 @@ OperandUse operand_use(const Insn& insn, const InsnRow& row) {
   return use;
 }
 
+uint8_t named_gprs_written(const isa::Insn& insn, const isa::InsnRow& row) {
+  uint8_t written = 0;
+  for (unsigned i = 0; i < row.operand_count && i < 2; ++i) {
+    if (i == 0 ? row.has(isa::attribute::kFirstRead) : !row.has(isa::attribute::kSecondWritten)) continue;
+    const isa::Operand& op = row.operands[i];
+    unsigned gpr = 0;
+    switch (op.kind) {
+      case isa::OperandKind::kG:
+        gpr = insn.reg();
+        break;
+      case isa::OperandKind::kE:
+      case isa::OperandKind::kR:
+        if (op.kind == isa::OperandKind::kE && insn.is_memory()) continue;
+        gpr = insn.rm();
+        break;
+      case isa::OperandKind::kZ:
+        gpr = insn.opcode_reg();
+        break;
+      case isa::OperandKind::kGpr:
+        gpr = op.number;
+        break;
+      default:
+        continue;
+    }
+    written |= static_cast<uint8_t>(1u << (op.type == isa::OperandType::kB ? gpr & 3 : gpr));
+  }
+  return written;
+}
+
 bool must_be_aligned(const isa::InsnRow& row, const OperandUse& use) {
   const bool vectors = row.insn_class == isa::InsnClass::Sse || row.insn_class == isa::InsnClass::Mmx;
   return vectors && use.memory && use.memory_bytes == 16 && !row.has(isa::attribute::kUnaligned);

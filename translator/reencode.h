@@ -29,6 +29,10 @@ struct OperandUse {
 };
 OperandUse operand_use(const isa::Insn& insn, const isa::InsnRow& row);
 
+/// General registers that it writes by naming them, by number: bit i for the i-th; a byte register counts as
+/// the register that it is part of.
+uint8_t named_gprs_written(const isa::Insn& insn, const isa::InsnRow& row);
+
 /// A memory operand of 16 bytes that raises #GP where it is not aligned.
 bool must_be_aligned(const isa::InsnRow& row, const OperandUse& use);
 

@@ -45,6 +45,7 @@ bool flags_in_eflags(void* owner, const uint8_t* host) {
     case Site::Kind::kFaultSaved:
     case Site::Kind::kReadSaved:
     case Site::Kind::kWriteSaved:
+    case Site::Kind::kOtherPageSaved:
       return false;
     default:
       return true;
@@ -591,6 +592,7 @@ Block* Translator::Impl::replace(Block& block) {
   fresh->hits = options.hot_threshold;
   fresh->always_interpret = block.always_interpret;
   fresh->always_probe = block.always_probe;
+  fresh->large_tables = block.large_tables;
   ++stats.adapted;
   return fresh;
 }
@@ -641,6 +643,12 @@ void Translator::Impl::handle_exit() {
         replace(*block)->always_probe |= block->copies_of(site.insn);
       break;
     }
+    case Site::Kind::kOtherPageSaved:
+    case Site::Kind::kOtherPageEflags:
+      step(site.insn);
+      count_exit(Leaving::kOtherPage);
+      if (options.adapt && block->translated()) replace(*block)->large_tables |= block->copies_of(site.insn);
+      break;
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:
     case Site::Kind::kFaultSaved:

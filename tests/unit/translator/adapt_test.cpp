@@ -98,6 +98,37 @@ TEST_F(LoopTest, AllItsTurnsLearnOfUnalignedAddressesAtOnce) {
   EXPECT_EQ(adapted(), 1u);
 }
 
+/// Of a loop that adds up elements of a table, by an index that it computes. Probes guess their page.
+class TableTest : public AdaptTest {
+ protected:
+  void run_with(uint32_t table) {
+    make_engine(parse_options("hot=0,no-windows,window-after=0").take());
+    for (uint32_t i = 0; i < 8; ++i) poke<uint32_t>(table + i * 4, 1u << 4 * i);
+    // next: mov eax, ecx; and eax, 7; add edx, [table + eax * 4]; dec ecx; jnz next; hlt
+    put(kCode, {0x89, 0xc8, 0x83, 0xe0, 7, 0x03, 0x14, 0x85, static_cast<uint8_t>(table),
+                static_cast<uint8_t>(table >> 8), static_cast<uint8_t>(table >> 16),
+                static_cast<uint8_t>(table >> 24), 0x49, 0x75, 0xf1, 0xf4});
+    cpu.reg(Gpr::kRcx) = 8 * 15;
+    cpu.reg(Gpr::kRdx) = 0;
+    ASSERT_EQ(run(), ExitReason::kHalt);
+    EXPECT_EQ(cpu.reg(Gpr::kRdx), 0xffff'ffffu);
+  }
+  uint64_t wrong_guesses() const { return counter("translated code/exits: table in several pages"); }
+};
+
+TEST_F(TableTest, InOnePageIsGuessed) {
+  run_with(kData + 0xfe0);
+  EXPECT_EQ(wrong_guesses(), 0u);
+  EXPECT_EQ(adapted(), 0u);
+}
+
+TEST_F(TableTest, InTwoPagesIsLearnedForAllTurnsAtOnce) {
+  run_with(kData + 0xff0);
+  if (wrong_guesses() == 0) GTEST_SKIP() << "no probes that trust here";
+  EXPECT_EQ(wrong_guesses(), 1u);
+  EXPECT_EQ(adapted(), 1u);
+}
+
 TEST_F(LoopTest, AllItsTurnsGetAProbeInsteadOfTheWindowAtOnce) {
   run_with(kMmio, "hot=0,window-after=0");
   if (counter("windows/windows") == ~uint64_t{0}) GTEST_SKIP() << "no windows here";
