@@ -246,7 +246,12 @@ void Emitter::call_interpreter(uint16_t index, bool slow_path) {
   block_->interpreted.push_back(std::make_unique<InterpretedInsn>(
       InterpretedInsn{block_, handler, insn, x.rip, index, slow_path, has_one_access(x), 0}));
   a.mov(x86::r10, reinterpret_cast<uint64_t>(block_->interpreted.back().get()));
-  call_to(environment_.trampolines.interpret);
+  const bool fast = is_system_call(x) && environment_.options.system;
+  call_to(fast ? environment_.trampolines.system_call : environment_.trampolines.interpret);
+}
+
+bool is_system_call(const ScannedInsn& x) {
+  return x.row->mnemonic == isa::Mnemonic::SYSENTER || x.row->mnemonic == isa::Mnemonic::SYSEXIT;
 }
 
 void Emitter::emit_interpreted(const ScannedInsn&) {

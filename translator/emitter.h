@@ -61,6 +61,8 @@ struct CodePart {
   uint16_t index;
 };
 
+/// SYSENTER or SYSEXIT.
+bool is_system_call(const ScannedInsn& x);
 /// An instruction that may change memory, or of which that is not known; not by a TLB fill.
 bool may_write_memory(const ScannedInsn& x);
 /// Of a direct near branch.

@@ -37,7 +37,8 @@ class Builder {
     out_.verify_segment = make_helper(reinterpret_cast<uint64_t>(helpers_.verify_segment), false);
     make_known_segments();
     out_.read_tsc = make_helper(reinterpret_cast<uint64_t>(helpers_.read_tsc), false);
-    make_interpret();
+    out_.interpret = make_interpret(reinterpret_cast<uint64_t>(helpers_.interpret));
+    out_.system_call = make_interpret(reinterpret_cast<uint64_t>(helpers_.system_call));
     out_.load_fpu = make_helper(reinterpret_cast<uint64_t>(helpers_.load_fpu), true);
     out_.bytes = code_.codeSize();
     CHECK(code_.flatten() == kErrorOk);
@@ -136,14 +137,14 @@ class Builder {
     a.bind(no_fpu);
   }
 
-  void make_interpret() {
-    out_.interpret = here();
+  const uint8_t* make_interpret(uint64_t helper) {
+    const uint8_t* entry = here();
     store_guest();
     a.mov(frame_field(offsetof(Frame, saved)), x86::rsp);
     a.lea(x86::rdi, ptr(host::kFrame, -kFrameBias));
     a.mov(x86::rsi, x86::r10);
     a.mov(x86::rsp, VIREO_FRAME(host_rsp));
-    a.mov(x86::r11, reinterpret_cast<uint64_t>(helpers_.interpret));
+    a.mov(x86::r11, helper);
     a.call(x86::r11);
     Label leave = a.newLabel(), elsewhere = a.newLabel();
     a.cmp(x86::rax, 1);
@@ -164,6 +165,7 @@ class Builder {
     a.bind(leave);
     a.mov(VIREO_FRAME(exit_kind), static_cast<uint64_t>(ExitKind::kDone));
     a.jmp(return_to_host_);
+    return entry;
   }
 
   void make_read_across() {

@@ -25,6 +25,8 @@ struct Trampolines {
   /// with flags saved when the next instruction of the block may follow; else goes on in another block, or
   /// leaves with ExitKind::kDone.
   const uint8_t* interpret = nullptr;
+  /// The same for SYSENTER and SYSEXIT, at a block's end.
+  const uint8_t* system_call = nullptr;
   /// Called with the linear address in r10 and flags saved. Returns with r11d 1 when the TLB permits the
   /// access now, else 0. Keeps all guest registers and r10.
   const uint8_t* fill_read = nullptr;
@@ -64,6 +66,7 @@ struct Helpers {
   bool (*load_fpu)(Frame* frame, uint64_t units);  ///< fills frame->fx, sets fpu_ready
   /// 0: leave; 1: go on behind the instruction; else: go on at this host address, with an empty pair stack.
   uint64_t (*interpret)(Frame* frame, uint64_t insn);
+  uint64_t (*system_call)(Frame* frame, uint64_t insn);
 
   CpuState* cpu;
   interp::Interp::SegmentView* views;  ///< the interpreter's own

@@ -16,6 +16,7 @@ namespace {
 /// A conditional branch ahead in the same page is a side exit: the block goes on behind it. A branch back
 /// closes a loop, so that what is behind it is another matter.
 bool ends_block(const ScannedInsn& x, bool side_exits) {
+  if (is_system_call(x)) return true;
   if (x.row->insn_class != isa::InsnClass::Control) return false;
   if (x.row->mnemonic != isa::Mnemonic::JCC || !side_exits) return true;
   const uint32_t target = branch_target(x);

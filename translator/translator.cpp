@@ -122,6 +122,10 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       [](Frame* f, uint64_t insn) {
         return static_cast<Impl*>(f->translator)->interpret(*reinterpret_cast<const InterpretedInsn*>(insn));
       },
+      [](Frame* f, uint64_t insn) {
+        return static_cast<Impl*>(f->translator)
+            ->system_call(*reinterpret_cast<const InterpretedInsn*>(insn));
+      },
       &cpu,
       interp.writable_segment_views().data(),
   };
@@ -280,6 +284,34 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
 }
 
+uint64_t Translator::Impl::system_call(const InterpretedInsn& insn) {
+  const bool faults = (cpu.msr.sysenter_cs & 0xfffc) == 0 || !mode.mode.has(Mode::kProtected) ||
+                      (insn.insn.mnemonic == isa::Mnemonic::SYSEXIT && cpu.cpl != 0);
+  if (faults || !mode.mode.has(Mode::kCode32) || code_base != 0 || code_limit != 0xffffffff ||
+      context.attention.bits() != 0) {
+    return interpret(insn);
+  }
+  if (frame->fpu_ready != 0) store_fpu();
+  const uint64_t epoch = interp.mode_epoch();
+  insn.handler(interp, insn.insn);
+  cpu.rip = interp.next_rip & 0xffffffff;
+  cpu.retired = retired_now();
+  // The code segment counts as changed; if that is all, CS, SS, DS and ES are what they were for the mode.
+  if (interp.mode_epoch() == epoch + 1) {
+    refresh_privilege();
+  } else {
+    refresh_mode();
+  }
+  if (const Block* next = find_in_jump_cache()) {
+    code_epoch = blocks->epoch();
+    entered_generation = context.mmu.exec_generation(interp.privilege());
+    return reinterpret_cast<uint64_t>(next->entry_address(FlagState::kSaved));
+  }
+  store_flags();
+  done_as = Leaving::kModeChanged;
+  return kLeave;
+}
+
 namespace {
 
 /// Where the DescriptorCache is used.
@@ -334,23 +366,17 @@ bool Translator::Impl::load_segment(uint64_t what) {
 }
 
 void Translator::Impl::refresh_mode() {
-  seen_epoch = interp.mode_epoch();
   seen_space = context.mmu.space_serial();
   const auto& views = interp.segment_views();
   const auto flat = [&](SegReg s) { return views[static_cast<unsigned>(s)].flat(); };
   uint32_t bits = 0;
   if (interp.code_size() == isa::CodeSize::k32) bits |= Mode::kCode32;
-  if (interp.privilege() == Privilege::kUser) bits |= Mode::kUser;
   if (cpu.segment(SegReg::kSs).big()) bits |= Mode::kStack32;
   if (flat(SegReg::kEs)) bits |= Mode::kFlatEs;
   if (flat(SegReg::kSs)) bits |= Mode::kFlatSs;
   if (flat(SegReg::kDs)) bits |= Mode::kFlatDs;
   if (cpu.protected_mode()) bits |= Mode::kProtected;
   if (cpu.v86()) bits |= Mode::kV86;
-  if (cpu.cpl == 0) bits |= Mode::kCpl0;
-  frame->window = windows ? windows->enter(interp.privilege(), cpu.retired) : 0;
-  if (frame->window != 0) bits |= Mode::kWindow;
-  if (trust && trust->on(interp.privilege())) bits |= Mode::kTrust;
   const Segment& cs = cpu.segment(SegReg::kCs);
   if (cs.base != code_base || cs.limit != code_limit || code_segments.empty()) {
     code_base = cs.base;
@@ -370,10 +396,24 @@ void Translator::Impl::refresh_mode() {
   }
   constexpr uint32_t kFlagBits = (1u << Mode::kCodeSegmentShift) - 1;
   mode.mode.bits = (mode.mode.bits & ~kFlagBits) | bits;
-  frame->mode_tag = number_of_mode() << JumpCache::kFrameBits;
-  frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(interp.privilege())) + kTlbBias;
   frame->supervisor_tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(Privilege::kSupervisor));
   frame->descriptors.look(interp);
+  refresh_privilege();
+}
+
+void Translator::Impl::refresh_privilege() {
+  seen_epoch = interp.mode_epoch();
+  const Privilege privilege = interp.privilege();
+  uint32_t bits = 0;
+  if (privilege == Privilege::kUser) bits |= Mode::kUser;
+  if (cpu.cpl == 0) bits |= Mode::kCpl0;
+  frame->window = windows ? windows->enter(privilege, cpu.retired) : 0;
+  if (frame->window != 0) bits |= Mode::kWindow;
+  if (trust && trust->on(privilege)) bits |= Mode::kTrust;
+  constexpr uint32_t kItsBits = Mode::kUser | Mode::kCpl0 | Mode::kWindow | Mode::kTrust;
+  mode.mode.bits = (mode.mode.bits & ~kItsBits) | bits;
+  frame->mode_tag = number_of_mode() << JumpCache::kFrameBits;
+  frame->tlb = reinterpret_cast<uint64_t>(&context.mmu.tables(privilege)) + kTlbBias;
 }
 
 uint32_t Translator::Impl::number_of_mode() {

@@ -31,6 +31,8 @@ struct Translator::Impl {
 
   /// The mode of the CpuState, and with it what the Frame says of it and of the current address space.
   void refresh_mode();
+  /// The same where only the privilege has changed.
+  void refresh_privilege();
   bool mode_changed() const {
     return interp.mode_epoch() != seen_epoch || context.mmu.space_serial() != seen_space;
   }
@@ -98,6 +100,8 @@ struct Translator::Impl {
   /// What interpret() answers beside a host address to go on at (a block's entry, flags saved).
   static constexpr uint64_t kLeave = 0, kGoOn = 1;
   uint64_t interpret(const InterpretedInsn& insn);
+  /// For SYSENTER and SYSEXIT at a block's end: the same, without what hardly ever happens.
+  uint64_t system_call(const InterpretedInsn& insn);
   bool load_segment(uint64_t what);
   bool verify_segment(uint64_t what);
   bool read_tsc(uint64_t remaining);

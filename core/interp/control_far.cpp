@@ -411,7 +411,7 @@ void enter_fast(Interp& interp, unsigned cs, unsigned ss, unsigned cpl) {
   interp.cpu.segment(SegReg::kSs) = fast_segment(ss | cpl, false, cpl);
   interp.cpu.segment(SegReg::kCs) = fast_segment(cs | cpl, true, cpl);
   interp.cpu.cpl = static_cast<uint8_t>(cpl);
-  interp.code_and_stack_changed();
+  interp.code_and_stack_became_flat();
 }
 
 void sysenter(Interp& interp, const Insn&) {

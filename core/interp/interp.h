@@ -244,6 +244,8 @@ class Interp final : public ExecutionEngine {
   void mode_changed();
   /// The same for CS, SS and CPL alone.
   void code_and_stack_changed();
+  /// The same where they are flat 32-bit segments now.
+  void code_and_stack_became_flat();
   /// The same for a data segment register alone.
   void update_segment(SegReg segment);
 

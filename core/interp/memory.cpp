@@ -191,6 +191,18 @@ void Interp::mode_changed() {
   take_code_segment();
 }
 
+void Interp::code_and_stack_became_flat() {
+  constexpr uint64_t kAll = uint64_t{1} << 32;
+  const auto is = [&](SegReg which, uint64_t write_end) {
+    const SegmentView& view = view_[static_cast<unsigned>(which)];
+    return view.base == 0 && view.read_end == kAll && view.write_end == write_end;
+  };
+  const bool same_views = conditions_.comparable && view_conditions() == conditions_ && is(SegReg::kCs, 0) &&
+                          is(SegReg::kSs, kAll) && stack_mask_ == 0xffffffff;
+  if (!same_views) return code_and_stack_changed();
+  take_code_segment();
+}
+
 void Interp::code_and_stack_changed() {
   if (view_conditions() != conditions_) {
     mode_changed();
