@@ -1,48 +1,10 @@
 // RDTSC in translated code, with a TSC that counts retired instructions. The oracle is the interpreter.
-#include <cstring>
-
-#include "tests/unit/interp/protected_bench.h"
-#include "translator/translator.h"
+#include "tests/unit/translator/compared_bench.h"
 
 namespace vireo::translator {
 namespace {
 
-class RetiredClock final : public Clock {
- public:
-  explicit RetiredClock(const CpuState& cpu) : cpu_(cpu) {}
-  VirtualNs now() const override { return static_cast<VirtualNs>(cpu_.retired * 1000); }
-
- private:
-  const CpuState& cpu_;
-};
-
-class RdtscTest : public interp::ProtectedBench {
- protected:
-  /// Runs the program, which ends with HLT, on the interpreter and translated; both come to the same.
-  CpuState run(std::initializer_list<uint8_t> program) {
-    put(kCode, program);
-    const CpuState before = cpu;
-    const RetiredClock retired_clock(cpu);
-    CpuContext counting{cpu, *memory, mmu, ports, interrupts, retired_clock, attention, model, {}, {}};
-    const auto run_on = [&](std::unique_ptr<ExecutionEngine> engine) {
-      cpu = before;
-      mmu.control_registers_changed();
-      EXPECT_EQ(engine->run({cpu.retired + 10000}), ExitReason::kHalt);
-      return cpu;
-    };
-    const CpuState expected = run_on(std::make_unique<interp::Interp>(counting));
-    for (const char* words : {"hot=0", "hot=0,no-system", "hot=0,block=2"}) {
-      SCOPED_TRACE(words);
-      const CpuState got = run_on(Translator::create(counting, parse_options(words).take()).take());
-      EXPECT_EQ(got.gpr, expected.gpr);
-      EXPECT_EQ(got.rip, expected.rip);
-      EXPECT_EQ(got.rflags, expected.rflags);
-      EXPECT_EQ(got.retired, expected.retired);
-      EXPECT_EQ(std::memcmp(&got.fx, &expected.fx, sizeof(FxState)), 0);
-    }
-    return expected;
-  }
-};
+using RdtscTest = ComparedBench;
 
 TEST_F(RdtscTest, CountsInTheMiddleOfABlock) {
   // xor ecx,ecx; stc; rdtsc; adc ecx,eax; rdtsc; adc edx,edx; sub eax,ecx; mov ebx,eax; nop; hlt
