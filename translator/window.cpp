@@ -6,8 +6,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
+
+#include "core/check.h"
 
 namespace vireo::translator {
+
+std::atomic<uint64_t> Window::mappings_of_process_ = 0;
 
 Result<std::unique_ptr<Window>> Window::create(GuestMemory& memory, const TlbTables& tables,
                                                TlbMirror& mirror) {
@@ -17,11 +22,31 @@ Result<std::unique_ptr<Window>> Window::create(GuestMemory& memory, const TlbTab
     return Error{fmt::format("no 4 GiB of addresses for a window: {}", std::strerror(errno)),
                  ExitStatus::kHostCannot};
   }
-  return std::unique_ptr<Window>(new Window(memory, tables, mirror, static_cast<uint8_t*>(base)));
+  // Most of it is never touched, so it takes no memory.
+  Shown shown(static_cast<uint32_t*>(std::calloc(TlbTables::kPages, sizeof(uint32_t))));
+  if (shown == nullptr) {
+    munmap(base, kBytes + kGuardBytes);
+    return Error{"no memory for a window", ExitStatus::kHostCannot};
+  }
+  return std::unique_ptr<Window>(
+      new Window(memory, tables, mirror, static_cast<uint8_t*>(base), std::move(shown)));
 }
 
 Window::~Window() {
   munmap(base_, kBytes + kGuardBytes);
+  count_mappings(-static_cast<int64_t>(mappings_));
+}
+
+// The host joins what is alike and adjoins, in the window as in the memfd.
+int64_t Window::starts(uint64_t first, uint64_t end) const {
+  int64_t count = 0;
+  uint32_t before = first == 0 ? 0 : shown_[first - 1];
+  for (uint64_t page = first; page <= end; ++page) {
+    const uint32_t here = page == TlbTables::kPages ? 0 : shown_[page];
+    if (before > kGone ? here != before + kNextPage : here > kGone) ++count;
+    before = here;
+  }
+  return count;
 }
 
 bool Window::map(uint64_t linear, bool write) {
@@ -52,25 +77,30 @@ bool Window::map(uint64_t linear, bool write) {
            memory_.memfd(), file_offset) == MAP_FAILED) {
     return false;
   }
-  ++mappings_;
   ++counters_.maps;
   counters_.pages += end - first;
+  const int64_t starts_before = starts(first, end);
+  auto shown = static_cast<uint32_t>(file_offset / kPageSize + 1) * kNextPage + (writable ? 1 : 0);
   for (uint64_t p = first; p < end; ++p) {
-    if (mirror_.pages[p] == 0) mapped_.push_back(static_cast<uint32_t>(p));
+    if (shown_[p] == 0) mapped_.push_back(static_cast<uint32_t>(p));
+    shown_[p] = std::exchange(shown, shown + kNextPage);
     mirror_.pages[p] = wanted;
   }
+  count_mappings(starts(first, end) - starts_before);
   return true;
 }
 
-void Window::unmap(uint64_t first, uint64_t pages) {
+bool Window::unmap(uint64_t first, uint64_t end) {
   void* place = base_ + first * kPageSize;
-  if (mmap(place, pages * kPageSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-           0) == MAP_FAILED) {
-    // Splitting a mapping may need one more than the host has left; taking all of it away needs none.
-    munmap(base_, kBytes);
-    mmap(base_, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  if (mmap(place, (end - first) * kPageSize, PROT_NONE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    return false;
   }
   ++counters_.unmaps;
+  const int64_t starts_before = starts(first, end);
+  std::fill(&shown_[first], &shown_[end], kGone);
+  count_mappings(starts(first, end) - starts_before);
+  return true;
 }
 
 void Window::unmap_lost() {
@@ -83,20 +113,37 @@ void Window::unmap_lost() {
   for (size_t i = 0; i < lost.size();) {
     size_t end = i + 1;
     while (end < lost.size() && lost[end] <= lost[end - 1] + 1) ++end;
-    unmap(lost[i], lost[end - 1] - lost[i] + 1);
+    if (!unmap(lost[i], lost[end - 1] + 1)) {
+      clear();
+      return;
+    }
     i = end;
   }
   lost.clear();
-  ++mappings_;  // one that is cut in two
 }
 
 void Window::clear() {
   mirror_.lost.clear();
-  for (uint32_t page : mapped_) mirror_.pages[page] = 0;
+  uint64_t first = TlbTables::kPages, end = 0;
+  for (const uint32_t page : mapped_) {
+    mirror_.pages[page] = 0;
+    if (std::exchange(shown_[page], 0) <= kGone) continue;
+    first = std::min<uint64_t>(first, page);
+    end = std::max<uint64_t>(end, page + 1);
+  }
   mapped_.clear();
-  if (mappings_ != 0) unmap(0, TlbTables::kPages);
-  mappings_ = 0;
   ++counters_.clears;
+  if (first >= end) return;
+  // Where no mapping is cut, all of them can go even if the host has too many.
+  void* const place = base_ + first * kPageSize;
+  const size_t bytes = (end - first) * kPageSize;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (mmap(place, bytes, PROT_NONE, kFlags | MAP_FIXED, -1, 0) == MAP_FAILED) {
+    CHECK(munmap(place, bytes) == 0);
+    CHECK(mmap(place, bytes, PROT_NONE, kFlags | MAP_FIXED_NOREPLACE, -1, 0) == place);
+  }
+  ++counters_.unmaps;
+  count_mappings(-static_cast<int64_t>(mappings_));
 }
 
 }  // namespace vireo::translator

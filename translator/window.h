@@ -4,10 +4,13 @@
 // words in the tables do. architecture.md, "Memory through a shadow window".
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/guest_memory.h"
@@ -36,8 +39,10 @@ class Window {
     if (!mirror_.lost.empty()) unmap_lost();
   }
   void clear();
-  /// Of the host, at most.
+  /// How many more of the host's mappings it takes than if it showed nothing.
   uint64_t mappings() const { return mappings_; }
+  /// Of all windows together. The host has a limit for each process.
+  static uint64_t mappings_of_process() { return mappings_of_process_.load(std::memory_order_relaxed); }
 
   struct Counters {
     uint64_t maps = 0, pages = 0, unmaps = 0, clears = 0;
@@ -52,17 +57,35 @@ class Window {
   static constexpr size_t kManyLost = 64;
   static constexpr uint64_t kAround = 16;  ///< pages mapped at most with one that is needed, on each side
 
-  Window(GuestMemory& memory, const TlbTables& tables, TlbMirror& mirror, uint8_t* base)
-      : memory_(memory), tables_(tables), mirror_(mirror), base_(base) {}
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  /// What is at each page: a page of RAM, counted from 1, shifted, and whether it is writable.
+  using Shown = std::unique_ptr<uint32_t[], Free>;
+  static constexpr uint32_t kGone = 1;  ///< nothing, but it is in mapped_; 0 is not
+  static constexpr uint32_t kNextPage = 2;
+
+  Window(GuestMemory& memory, const TlbTables& tables, TlbMirror& mirror, uint8_t* base, Shown shown)
+      : memory_(memory), tables_(tables), mirror_(mirror), base_(base), shown_(std::move(shown)) {}
   void unmap_lost();
-  void unmap(uint64_t first, uint64_t pages);
+  /// False, and nothing has happened, if the host has no mapping left to cut one in two.
+  bool unmap(uint64_t first, uint64_t end);
+  /// Of the host's mappings: how many start at these pages or at `end`, with something or with nothing.
+  int64_t starts(uint64_t first, uint64_t end) const;
+  void count_mappings(int64_t more) {
+    mappings_ += static_cast<uint64_t>(more);
+    mappings_of_process_.fetch_add(static_cast<uint64_t>(more), std::memory_order_relaxed);
+  }
+
+  static std::atomic<uint64_t> mappings_of_process_;
 
   GuestMemory& memory_;
   const TlbTables& tables_;
   TlbMirror& mirror_;
   uint8_t* base_;
+  Shown shown_;
   std::vector<uint32_t> mapped_;  ///< pages that have been mapped since the last clear(), some of them gone
-  uint64_t mappings_ = 0;         ///< at most so many of the host's
+  uint64_t mappings_ = 0;
   Counters counters_;
 };
 

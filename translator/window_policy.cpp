@@ -3,6 +3,7 @@
 #include <sys/auxv.h>
 
 #include <algorithm>
+#include <fstream>
 #include <utility>
 
 #include "core/log.h"
@@ -26,8 +27,6 @@ constexpr int64_t kLongestWait = int64_t{1} << 32;
 /// So many looks in a row that find the kernel's code in pages that are not global say that there is another
 /// kernel.
 constexpr unsigned kLooksNotGlobal = 16;
-/// Of the host's mappings, for all windows; vm.max_map_count is 65,530 where nobody has changed it.
-constexpr uint64_t kMostMappings = 40'000;
 
 int64_t cost_of(const Window& window) {
   const Window::Counters& c = window.counters();
@@ -35,7 +34,21 @@ int64_t cost_of(const Window& window) {
          static_cast<int64_t>(c.clears) * kClearCost;
 }
 
+/// Mappings that the host permits to a process.
+uint64_t max_map_count() {
+  uint64_t count = 65'530;  // where nobody has changed it
+  std::ifstream("/proc/sys/vm/max_map_count") >> count;
+  return count;
+}
+
 }  // namespace
+
+std::atomic<uint64_t> WindowPolicy::policies_ = 0;
+
+uint64_t WindowPolicy::permitted_mappings() {
+  static const uint64_t permitted = max_map_count() / 2;
+  return permitted;
+}
 
 Result<void> WindowPolicy::possible() {
   if ((getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0) {
@@ -44,9 +57,10 @@ Result<void> WindowPolicy::possible() {
   return {};
 }
 
-Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after) {
+Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after,
+                                                           uint64_t most_mappings) {
   if (auto can = possible(); !can) return can.error();
-  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after));
+  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after, most_mappings));
   // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
     State& s = policy->states_[mmu.space()][static_cast<unsigned>(privilege)];
@@ -112,15 +126,17 @@ void WindowPolicy::demote(State& s) {
   ++demotions_;
 }
 
-bool WindowPolicy::map(uint64_t linear, bool write) {
-  Window& w = *running_->window;
-  uint64_t mappings = 0;
-  for_each_window([&](const Window& window) { mappings += window.mappings(); });
-  if (mappings >= kMostMappings) {
-    clear_all_but(w.mappings() < kMostMappings / 2 ? &w : nullptr);
+void WindowPolicy::make_room() {
+  // The last quarter is for policies that have little. If one had to give that up, too, because machines that
+  // do not run have so much, it could not map what a single instruction needs.
+  const uint64_t little = most_mappings_ / 4 / policies_.load(std::memory_order_relaxed);
+  if (mappings() < little) return;
+  while (Window::mappings_of_process() > most_mappings_ / 2 && mappings() > little / 2) {
+    State& s = *least_recent();
+    trace(LogCategory::kMmu, "{} mappings of address space {} make room", s.window->mappings(), s.serial);
+    s.window->clear();
     ++evictions_;
   }
-  return w.map(linear, write);
 }
 
 template <class F>
@@ -133,10 +149,24 @@ void WindowPolicy::for_each_window(F f) const {
   if (shared_.window) f(*shared_.window);
 }
 
-void WindowPolicy::clear_all_but(const Window* window) {
-  for_each_window([&](Window& w) {
-    if (&w != window) w.clear();
-  });
+uint64_t WindowPolicy::mappings() const {
+  uint64_t sum = 0;
+  for_each_window([&](const Window& window) { sum += window.mappings(); });
+  return sum;
+}
+
+WindowPolicy::State* WindowPolicy::least_recent() {
+  State* found = nullptr;
+  const auto look_at = [&](State& s) {
+    if (!s.window || s.window->mappings() == 0) return;
+    // What is running would fill its window at once again.
+    if (found == nullptr || found == running_ || (&s != running_ && s.entered < found->entered)) found = &s;
+  };
+  for (auto& both : states_) {
+    for (State& s : both) look_at(s);
+  }
+  look_at(shared_);
+  return found;
 }
 
 std::optional<PageFault> WindowPolicy::fill(uint64_t linear, Access access, Privilege privilege) {
@@ -179,7 +209,7 @@ bool WindowPolicy::judge(State& s, Privilege privilege) {
 
 void WindowPolicy::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   Window::Counters sum;
-  uint64_t windows = 0, mappings = 0;
+  uint64_t windows = 0;
   for_each_window([&](const Window& window) {
     const Window::Counters& c = window.counters();
     sum.maps += c.maps;
@@ -187,11 +217,10 @@ void WindowPolicy::visit_stats(const std::function<void(std::string_view, uint64
     sum.unmaps += c.unmaps;
     sum.clears += c.clears;
     ++windows;
-    mappings += window.mappings();
   });
   visit("windows/windows", windows);
   visit("windows/shared by all address spaces now", shared_.on);
-  visit("windows/mappings of the host", mappings);
+  visit("windows/mappings of the host", mappings());
   visit("windows/evictions", evictions_);
   visit("windows/promotions", promotions_);
   visit("windows/demotions", demotions_);

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -26,9 +27,16 @@ class WindowPolicy {
 
   /// Whether the host lets programs set gs.base, which code for windows needs.
   static Result<void> possible();
-  /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. Fails if the host
-  /// has not got what it takes.
-  static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after);
+  /// Of the host's mappings, for the windows of all machines in the process: half of what it permits.
+  static uint64_t permitted_mappings();
+  /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. `most_mappings`:
+  /// of the process; where they become many, each policy clears windows of its own. Fails if the host has not
+  /// got what it takes.
+  static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after,
+                                                      uint64_t most_mappings = permitted_mappings());
+  ~WindowPolicy() { policies_.fetch_sub(1, std::memory_order_relaxed); }
+  WindowPolicy(const WindowPolicy&) = delete;
+  WindowPolicy& operator=(const WindowPolicy&) = delete;
 
   /// The CPU goes on with this privilege in the current address space. `retired`: instructions so far.
   /// Returns gs.base; 0: there is no window, use probes.
@@ -36,6 +44,7 @@ class WindowPolicy {
     charge(retired);
     supervisor_ = privilege == Privilege::kSupervisor;
     running_ = supervisor_ && shared_.on ? &shared_ : &state(privilege);
+    running_->entered = retired;
     return running_->on ? running_->window->base() : 0;
   }
 
@@ -44,8 +53,12 @@ class WindowPolicy {
   bool contains(uint64_t host) const { return running_->on && running_->window->contains(host); }
   /// Whether its window is the one of all address spaces.
   bool shared() const { return running_ == &shared_; }
-  /// Window::map() within the budget of mappings that all windows have.
-  bool map(uint64_t linear, bool write);
+  /// Window::map(); before that, windows that have not been entered for long may be cleared to make room.
+  bool map(uint64_t linear, bool write) {
+    if (Window::mappings_of_process() >= most_mappings_ - most_mappings_ / 4) [[unlikely]]
+      make_room();
+    return running_->window->map(linear, write);
+  }
   /// A fault in the window was not the window's: the access must be made in another way.
   void refused() { ++running_->refused; }
   /// Mmu::fill(); on behalf of a probe, or before map().
@@ -69,6 +82,7 @@ class WindowPolicy {
     uint64_t serial = 0;             ///< Mmu::space_serial()
     std::unique_ptr<Window> window;  ///< made when it is first needed
     bool on = false;
+    uint64_t entered = 0;  ///< `retired` at the latest enter() of it
     // Since it was judged last:
     int64_t executed = 0;  ///< instructions
     int64_t fills = 0;     ///< by probes, of what the window would have had to map
@@ -81,8 +95,10 @@ class WindowPolicy {
     int64_t earning = 0;  ///< instructions since it is on
   };
 
-  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after)
-      : memory_(memory), mmu_(mmu), after_(after), shared_(after) {}
+  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after, uint64_t most_mappings)
+      : memory_(memory), mmu_(mmu), after_(after), most_mappings_(most_mappings), shared_(after) {
+    policies_.fetch_add(1, std::memory_order_relaxed);
+  }
   State& state(Privilege privilege) {
     State& s = states_[mmu_.space()][static_cast<unsigned>(privilege)];
     if (s.serial != mmu_.space_serial()) [[unlikely]]
@@ -104,14 +120,19 @@ class WindowPolicy {
   bool promote(State& state, Privilege privilege);
   void demote(State& state);
   void trace_change(const State& state, std::string_view what) const;
-  /// All but one window, which may be null.
-  void clear_all_but(const Window* window);
+  void make_room();
+  uint64_t mappings() const;
+  /// The first to be cleared; null: no window shows anything.
+  State* least_recent();
   template <class F>
   void for_each_window(F f) const;
+
+  static std::atomic<uint64_t> policies_;  ///< in the process
 
   GuestMemory& memory_;
   Mmu& mmu_;
   const uint64_t after_;
+  const uint64_t most_mappings_;
   std::array<std::array<State, 2>, Mmu::kSpaces> states_;
   State shared_;  ///< all that supervisors execute counts for this one, too
   State nobody_;  ///< before the first enter()
@@ -119,7 +140,7 @@ class WindowPolicy {
   bool supervisor_ = false;  ///< is running
   uint64_t charged_ = 0;     ///< instructions that have been
   unsigned not_global_ = 0;  ///< looks in a row, while there is a shared window, that found code not global
-  uint64_t evictions_ = 0;
+  uint64_t evictions_ = 0;   ///< windows that have been cleared to make room
   uint64_t promotions_ = 0, demotions_ = 0;
 };
 

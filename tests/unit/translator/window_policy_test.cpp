@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <string_view>
 
@@ -15,12 +18,17 @@ namespace {
 constexpr uint64_t kRam = uint64_t{8} << 20;
 constexpr uint64_t kAfter = uint64_t{1} << 20;
 constexpr uint32_t kP = 1, kW = 2, kU = 4, kG = 0x100;
+constexpr uint64_t kDirectories = 0x10000, kTable = 0x1000;
+constexpr uint64_t kKernel = 0x100000, kProgram = 0x200000;  // linear and physical
+
+uint64_t counter_of(const WindowPolicy& policy, std::string_view name) {
+  uint64_t found = ~uint64_t{0};
+  policy.visit_stats([&](std::string_view n, uint64_t value) { found = n == name ? value : found; });
+  return found;
+}
 
 class WindowPolicyTest : public testing::Test {
  protected:
-  static constexpr uint64_t kDirectories = 0x10000, kTable = 0x1000;
-  static constexpr uint64_t kKernel = 0x100000, kProgram = 0x200000;  // linear and physical
-
   void SetUp() override {
     if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
     policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take();
@@ -67,11 +75,7 @@ class WindowPolicyTest : public testing::Test {
   bool fill(uint64_t linear, Privilege privilege) {
     return !policy_->fill(linear, Access::kRead, privilege).has_value();
   }
-  uint64_t counter(std::string_view name) const {
-    uint64_t found = ~uint64_t{0};
-    policy_->visit_stats([&](std::string_view n, uint64_t value) { found = n == name ? value : found; });
-    return found;
-  }
+  uint64_t counter(std::string_view name) const { return counter_of(*policy_, name); }
 
   CpuState cpu_;
   std::unique_ptr<GuestMemory> memory_;
@@ -248,6 +252,126 @@ TEST_F(WindowPolicyTest, FaultsThatNoMappingHelpsAgainstCost) {
   for (unsigned i = 0; i < 5000; ++i) policy_->refused();
   EXPECT_TRUE(execute_program(1));
   EXPECT_EQ(program(), 0u);
+}
+
+/// Programs in address spaces of their own, each with a window, in a small budget of mappings.
+class WindowBudgetTest : public testing::Test {
+ protected:
+  static constexpr uint64_t kBudget = 200;
+  void SetUp() override {
+    if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
+  }
+  struct Machine {
+    Machine() {
+      reset_cpu(cpu, 0);
+      memory->map_ram({0}, kRam, 0, "ram");
+      for (unsigned space = 0; space < 4; ++space)
+        memory->write_value<uint32_t>({kDirectories + space * kPageSize}, kTable | kP | kW | kU);
+      for (uint64_t at = kProgram; at < kRam / 2; at += kPageSize)
+        memory->write_value<uint32_t>({kTable + at / kPageSize * 4},
+                                      static_cast<uint32_t>(at) | kP | kW | kU);
+      mmu = std::make_unique<SoftMmu>(cpu, *memory);
+      cpu.cr3 = kDirectories;
+      cpu.cr0 |= cr0::kPe | cr0::kPg;
+      mmu->control_registers_changed();
+      policy = WindowPolicy::create(*memory, *mmu, 0, kBudget).take();
+    }
+    void run(unsigned space) {
+      cpu.cr3 = kDirectories + space * kPageSize;
+      mmu->cr3_loaded();
+      base = policy->enter(Privilege::kUser, ++retired);
+    }
+    static uint64_t linear(unsigned page) { return kProgram + page * 2 * kPageSize; }
+    /// Every second page, so that no two share a mapping of the host.
+    void map(unsigned first, unsigned pages) {
+      for (unsigned i = first; i < first + pages; ++i) {
+        ASSERT_FALSE(policy->fill(linear(i), Access::kRead, Privilege::kUser));
+        ASSERT_TRUE(policy->map(linear(i), false));
+        ASSERT_LE(Window::mappings_of_process(), kBudget);
+      }
+    }
+    /// Whether its window shows one of these: the kernel says, without a signal.
+    bool shows(unsigned page) const {
+      uint8_t byte;
+      const iovec to{&byte, 1}, from{reinterpret_cast<void*>(base + linear(page)), 1};
+      return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1;
+    }
+    uint64_t counter(std::string_view name) const { return counter_of(*policy, name); }
+
+    CpuState cpu;
+    std::unique_ptr<GuestMemory> memory = GuestMemory::create(kRam).take();
+    std::unique_ptr<SoftMmu> mmu;
+    std::unique_ptr<WindowPolicy> policy;
+    uint64_t retired = 0, base = 0;
+  };
+};
+
+TEST_F(WindowBudgetTest, IsWellBelowWhatTheHostPermits) {
+  uint64_t host = 0;
+  ASSERT_TRUE(std::ifstream("/proc/sys/vm/max_map_count") >> host);
+  EXPECT_LE(WindowPolicy::permitted_mappings(), host / 2);
+  EXPECT_GT(WindowPolicy::permitted_mappings(), 0u);
+}
+
+TEST_F(WindowBudgetTest, ClearsWhatHasRunLastLongestAgo) {
+  Machine m;
+  for (const unsigned space : {0, 1, 2}) {
+    m.run(space);
+    m.map(0, 20);
+  }
+  EXPECT_EQ(m.counter("windows/mappings of the host"), 120u);
+  m.run(0);
+  m.run(3);
+  m.map(0, 20);  // with 15 of them there is too much
+  EXPECT_EQ(m.counter("windows/evictions"), 2u) << "one is not comfortably below the budget";
+  EXPECT_TRUE(m.shows(0));
+  m.run(1);
+  EXPECT_FALSE(m.shows(0));
+  m.run(2);
+  EXPECT_FALSE(m.shows(0));
+  m.run(0);
+  EXPECT_TRUE(m.shows(0)) << "it was made first, but it has run since";
+}
+
+TEST_F(WindowBudgetTest, TheWindowThatRunsIsTheLastToBeCleared) {
+  Machine m;
+  m.run(0);
+  m.run(1);
+  m.map(0, 40);
+  m.run(0);
+  m.map(0, 60);
+  EXPECT_EQ(m.counter("windows/evictions"), 1u);
+  EXPECT_TRUE(m.shows(0));
+  m.map(60, 30);
+  EXPECT_EQ(m.counter("windows/evictions"), 2u) << "it alone is too much";
+  EXPECT_FALSE(m.shows(0));
+  EXPECT_TRUE(m.shows(89));
+}
+
+TEST_F(WindowBudgetTest, AllMachinesShareIt) {
+  auto first = std::make_unique<Machine>();
+  Machine second;
+  first->run(0);
+  first->map(0, 45);
+  first->run(1);
+  first->map(0, 30);
+  // Where the other one does not give way, it has little, but it gets on.
+  second.run(0);
+  for (unsigned i = 0; i < 90; i += 2) {
+    second.map(i, 2);
+    ASSERT_TRUE(second.shows(i + 1));
+  }
+  EXPECT_EQ(first->counter("windows/evictions"), 0u) << "only its own";
+  EXPECT_GT(second.counter("windows/evictions"), 1u);
+  EXPECT_GE(Window::mappings_of_process(), first->counter("windows/mappings of the host"));
+  first->map(30, 1);
+  EXPECT_EQ(first->counter("windows/evictions"), 1u);
+  EXPECT_TRUE(first->shows(0)) << "the other of its windows was enough";
+  first.reset();
+  const uint64_t before = second.counter("windows/evictions");
+  second.map(0, 60);
+  EXPECT_EQ(second.counter("windows/evictions"), before);
+  EXPECT_EQ(Window::mappings_of_process(), second.counter("windows/mappings of the host"));
 }
 
 }  // namespace

@@ -2,10 +2,16 @@
 #include "translator/window.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <array>
+#include <cinttypes>
+#include <cstdio>
+#include <fstream>
 #include <memory>
+#include <string>
 
 namespace vireo::translator {
 namespace {
@@ -40,6 +46,18 @@ class WindowTest : public testing::Test {
     return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == 1;
   }
   uint8_t& ram(uint64_t page, uint64_t offset) { return memory_->ram()[page * kPageSize + offset]; }
+
+  /// Window::mappings() as the kernel counts, but for the first and the last page.
+  uint64_t mappings_by_kernel() {
+    std::ifstream maps("/proc/self/maps");
+    uint64_t in_window = 0;
+    for (std::string line; std::getline(maps, line);) {
+      uint64_t start = 0, end = 0;
+      if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64, &start, &end) != 2) continue;
+      if (end > window_->base() && start < window_->base() + (uint64_t{1} << 32)) ++in_window;
+    }
+    return in_window - 1;
+  }
 
   std::unique_ptr<GuestMemory> memory_;
   std::unique_ptr<TlbTables> tables_;
@@ -119,6 +137,79 @@ TEST_F(WindowTest, ManyAtOnceAndAll) {
   EXPECT_TRUE(readable(199 * kPageSize));
   window_->clear();
   EXPECT_FALSE(readable(199 * kPageSize));
+}
+
+TEST_F(WindowTest, KnowsTheHostsMappings) {
+  const uint64_t others = Window::mappings_of_process() - window_->mappings();
+  EXPECT_EQ(mappings_by_kernel(), 0u);
+  uint64_t random = 1;
+  const auto any = [&](uint64_t below) {
+    random = random * 6364136223846793005 + 1442695040888963407;
+    return (random >> 33) % below;
+  };
+  for (unsigned i = 0; i < 2000; ++i) {
+    const uint64_t page = 1 + any(60);
+    if (any(3) == 0) {
+      mirror_.restrict(page, 0);
+      tables_->read_delta[page] = tables_->write_delta[page] = 0;
+    } else if (tables_->read_delta[page] == 0) {
+      permit(page, any(2) == 0 ? page : any(kRam / kPageSize), any(2) == 0);
+    }
+    window_->map(page * kPageSize, false);
+    if (i % 1000 == 999) window_->clear();
+    ASSERT_EQ(window_->mappings(), mappings_by_kernel()) << i;
+    ASSERT_EQ(Window::mappings_of_process(), others + window_->mappings()) << i;
+  }
+  permit(1, 1, true);
+  ASSERT_TRUE(window_->map(1 * kPageSize, true));
+  window_.reset();
+  EXPECT_EQ(Window::mappings_of_process(), others);
+}
+
+/// As if the process had all the mappings that it may have.
+class NoMoreMappings {
+ public:
+  NoMoreMappings() {
+    start_ = static_cast<uint8_t*>(mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    for (uint64_t at = kPageSize; at < kBytes && !full_; at += 2 * kPageSize)
+      full_ = mprotect(start_ + at, kPageSize, PROT_READ) != 0;
+    // The latest may have been one too few for two.
+    for (uint64_t at = 0; full_ && at < 8; ++at)
+      last_[at] =
+          mmap(nullptr, kPageSize, at % 2 == 0 ? PROT_READ : PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  }
+  ~NoMoreMappings() {
+    munmap(start_, kBytes);
+    for (void* page : last_) {
+      if (page != nullptr && page != MAP_FAILED) munmap(page, kPageSize);
+    }
+  }
+  bool full() const { return full_; }
+
+ private:
+  static constexpr uint64_t kBytes = uint64_t{1} << 30;
+  uint8_t* start_;
+  bool full_ = false;
+  std::array<void*, 8> last_{};
+};
+
+TEST_F(WindowTest, WhatIsLostGoesEvenWhereTheHostHasNoMappingLeft) {
+  for (uint64_t page = 1; page <= 4; ++page) permit(page, page, true);
+  permit(1000, 5, true);
+  ASSERT_TRUE(window_->map(2 * kPageSize, true));
+  ASSERT_TRUE(window_->map(1000 * kPageSize, true));
+  {
+    const NoMoreMappings limit;
+    if (!limit.full()) GTEST_SKIP() << "the host permits too many";
+    mirror_.restrict(2, 0);
+    window_->settle();
+    EXPECT_FALSE(readable(2 * kPageSize));
+  }
+  EXPECT_EQ(window_->mappings(), mappings_by_kernel());
+  ASSERT_TRUE(window_->map(3 * kPageSize, true));
+  ASSERT_TRUE(window_->map(1000 * kPageSize, true));
+  EXPECT_TRUE(writable(3 * kPageSize)) << "it shows what it says that it shows";
+  EXPECT_TRUE(writable(1000 * kPageSize));
 }
 
 }  // namespace
