@@ -17,6 +17,7 @@ namespace {
 struct Switch {
   std::string_view name;
   bool Options::*member;
+  bool Options::*asked = nullptr;  ///< whether NAME was among the words
 };
 constexpr Switch kSwitches[] = {
     {"chain", &Options::chain},
@@ -31,7 +32,7 @@ constexpr Switch kSwitches[] = {
     {"side-exits", &Options::side_exits},
     {"windows", &Options::windows},
     {"self-check", &Options::self_check},
-    {"trust", &Options::trust},
+    {"trust", &Options::trust, &Options::trust_asked},
     {"unroll", &Options::unroll},
     {"descriptors", &Options::descriptors},
 };
@@ -77,9 +78,14 @@ std::string known_words() {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
+void set(Options& options, const Switch& s, bool on) {
+  options.*s.member = on;
+  if (s.asked != nullptr) options.*s.asked = on;
+}
+
 Result<void> apply(std::string_view word, Options& options) {
   if (word == "all-off") {
-    for (const Switch& s : kSwitches) options.*s.member = false;
+    for (const Switch& s : kSwitches) set(options, s, false);
     options.keep_spaces_after = 0;
     return {};
   }
@@ -97,7 +103,7 @@ Result<void> apply(std::string_view word, Options& options) {
   const bool off = word.starts_with("no-");
   for (const Switch& s : kSwitches) {
     if (word.substr(off ? 3 : 0) != s.name) continue;
-    options.*s.member = !off;
+    set(options, s, !off);
     return {};
   }
   return Error{fmt::format("--translator: unknown word '{}'; use {}", word, known_words())};

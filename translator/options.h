@@ -28,9 +28,10 @@ struct Options {
   bool fpu = true;            ///< x87, MMX and SSE instructions run in the host's units
   bool strings = true;        ///< string instructions are translated
   bool system = true;         ///< frequent system instructions are translated
-  bool descriptors = true;  ///< a segment whose descriptor has not changed is loaded without the interpreter
-  bool windows = true;      ///< busy address spaces are reached through windows of host memory
-  bool trust = true;        ///< without windows: probes of busy address spaces leave checks to the host
+  bool descriptors = true;   ///< a segment whose descriptor has not changed is loaded without the interpreter
+  bool windows = true;       ///< busy address spaces are reached through windows of host memory
+  bool trust = true;         ///< without windows: probes of busy address spaces leave checks to the host
+  bool trust_asked = false;  ///< it is said if the host has not got what that takes
   /// Instructions of a privilege after which is judged whether it gets a window, or probes that trust; 0:
   /// both have that, always.
   uint64_t window_after = uint64_t{4} << 20;

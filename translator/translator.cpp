@@ -23,8 +23,8 @@ namespace {
 
 constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
 constexpr uint32_t kLooksAtInterpreted = 1000;
-/// So often translated code comes back at least: to look at the windows, and should the host have had no room
-/// for another signal.
+/// So often translated code comes back at least: to look at the policies, and should the host have had no
+/// room for another signal.
 constexpr uint64_t kMaxBudget = 1 << 18;
 static_assert(kMaxBudget < kLeaveSoon);
 /// Failures of a block's fast paths that are fewer instructions apart come one after the other. To find out
@@ -139,7 +139,12 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
     }
   }
   if (windows == nullptr && options.trust && options.inline_memory) {
-    if (auto created = TrustPolicy::create(context.mmu, options.window_after)) trust = created.take();
+    auto created = TrustPolicy::create(context.mmu, options.window_after);
+    if (created) {
+      trust = created.take();
+    } else if (options.trust_asked) {
+      notice(fmt::format("{}: every probe checks, which is slower", created.error().message));
+    }
   }
   const std::vector<uint8_t> bytes =
       make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
@@ -177,7 +182,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
   const Privilege privilege = t.interp.privilege();
   const TimeScope scope(t.context.time, TimeLedger::Component::kTlb);
   ++t.stats.fills;
-  if (t.trust) t.trust->count_fill(privilege);
+  if (t.trust) t.trust->count_fill();
   t.page_fault =
       t.windows ? t.windows->fill(linear, access, privilege) : mmu.fill({linear}, access, privilege);
   t.settle_windows();
@@ -210,7 +215,7 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   before_walk = bytes_of(*block, site.insn);
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   const bool permitted = context.mmu.permits({linear}, access, privilege);
-  if (trust && !permitted) trust->count_fill(privilege);
+  if (trust && !permitted) trust->count_fill();
   const bool filled = permitted && fill(frame, linear, access);
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);
@@ -227,14 +232,13 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   return false;
 }
 
-void Translator::Impl::look_at_windows() {
+void Translator::Impl::look_at_policies() {
   if ((!windows && !trust) || options.window_after == 0) return;
-  const uint64_t executed = cpu.retired - windows_seen;
-  if (executed < std::min(options.window_after, kMaxBudget)) return;
-  windows_seen = cpu.retired;
+  if (cpu.retired - looked_at < std::min(options.window_after, kMaxBudget)) return;
+  looked_at = cpu.retired;
   if (mode_changed()) refresh_mode();
-  const bool changed = windows ? windows->look((code_base + cpu.rip) & 0xffffffff, cpu.retired)
-                               : trust->look(interp.privilege(), executed);
+  const bool changed =
+      windows ? windows->look((code_base + cpu.rip) & 0xffffffff, cpu.retired) : trust->look(cpu.retired);
   if (changed) refresh_mode();
 }
 
@@ -409,7 +413,7 @@ void Translator::Impl::refresh_privilege() {
   if (cpu.cpl == 0) bits |= Mode::kCpl0;
   frame->window = windows ? windows->enter(privilege, cpu.retired) : 0;
   if (frame->window != 0) bits |= Mode::kWindow;
-  if (trust && trust->on(privilege)) bits |= Mode::kTrust;
+  if (trust && trust->enter(privilege, cpu.retired)) bits |= Mode::kTrust;
   constexpr uint32_t kItsBits = Mode::kUser | Mode::kCpl0 | Mode::kWindow | Mode::kTrust;
   mode.mode.bits = (mode.mode.bits & ~kItsBits) | bits;
   frame->mode_tag = number_of_mode() << JumpCache::kFrameBits;
@@ -483,7 +487,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     if (const auto exit = advance(limits.retired)) return *exit;
     blocks->look_at_mixed_pages();
     blocks->collect();
-    look_at_windows();
+    look_at_policies();
     if (mode_changed()) refresh_mode();
     Block* block = find_in_jump_cache();
     if (block != nullptr && link_from == nullptr && limits.retired - cpu.retired >= block->insn_count) {

@@ -93,7 +93,7 @@ struct Translator::Impl {
   /// that may be tried again; the latter with another kDelta.
   bool try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta);
   /// What the policies have decided is in the mode.
-  void look_at_windows();
+  void look_at_policies();
   void settle_windows() {
     if (windows) windows->settle();
   }
@@ -167,7 +167,7 @@ struct Translator::Impl {
   bool fill_denied = false;
   bool denied_for_code = false;  ///< and it was for the latter
 
-  uint64_t windows_seen = 0;  ///< cpu.retired when look_at_windows() did
+  uint64_t looked_at = 0;  ///< cpu.retired when look_at_policies() looked
 
   Counters stats;
   uint64_t first_retired;  ///< cpu.retired at the start

@@ -52,10 +52,10 @@ Result<std::unique_ptr<TrustPolicy>> TrustPolicy::create(Mmu& mmu, uint64_t afte
   return std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after));
 }
 
-bool TrustPolicy::look(Privilege privilege, uint64_t instructions) {
+bool TrustPolicy::look(uint64_t retired) {
   if (after_ == 0) return false;
-  State& s = state(privilege);
-  s.executed += instructions;
+  charge(retired);
+  State& s = *running_;
   if (s.executed < s.threshold) return false;
   const bool pays = s.fills * kFillCost < s.executed / 1000 * kSavedPer1000;
   s.executed = 0;

@@ -10,6 +10,7 @@
 
 #include "core/mmu.h"
 #include "core/result.h"
+#include "translator/retired_meter.h"
 
 namespace vireo::translator {
 
@@ -26,13 +27,17 @@ class TrustPolicy {
   /// Where an access goes whose delta is 0.
   static bool trapped(uint64_t host_address) { return host_address < kReservedBytes; }
 
-  /// Of the current address space.
-  bool on(Privilege privilege) { return state(privilege).on; }
-  /// An access has filled the TLB, by a signal or not, or a signal has been in vain.
-  void count_fill(Privilege privilege) { ++state(privilege).fills; }
-  /// To be called now and then with the instructions executed since the last time, nearly all by `privilege`
-  /// of the current address space. True if on() has changed.
-  bool look(Privilege privilege, uint64_t instructions);
+  /// The CPU goes on with this privilege in the current address space. `retired`: instructions so far.
+  /// Returns whether its probes trust.
+  bool enter(Privilege privilege, uint64_t retired) {
+    charge(retired);
+    running_ = &state(privilege);
+    return running_->on;
+  }
+  /// An access of what is running has filled the TLB, by a signal or not, or a signal has been in vain.
+  void count_fill() { ++running_->fills; }
+  /// To be called now and then. True if enter() has another answer now.
+  bool look(uint64_t retired);
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
 
@@ -48,21 +53,26 @@ class TrustPolicy {
     uint64_t threshold = 0;  ///< instructions until it is judged again
   };
 
-  TrustPolicy(Mmu& mmu, uint64_t after) : mmu_(mmu), after_(after), kernel_{0, after == 0, 0, 0, after} {}
+  TrustPolicy(Mmu& mmu, uint64_t after)
+      : mmu_(mmu), after_(after), kernel_{.on = after == 0, .threshold = after} {}
   static bool reserve_low_addresses();
   static bool reserved_;
   State& state(Privilege privilege) {
     if (privilege == Privilege::kSupervisor) return kernel_;
     State& s = states_[mmu_.space()];
     if (s.serial != mmu_.space_serial()) [[unlikely]]
-      s = {mmu_.space_serial(), after_ == 0, 0, 0, after_};
+      s = {.serial = mmu_.space_serial(), .on = after_ == 0, .threshold = after_};
     return s;
   }
+  void charge(uint64_t retired) { running_->executed += meter_.since_last(retired); }
 
   Mmu& mmu_;
   const uint64_t after_;
   std::array<State, Mmu::kSpaces> states_;
   State kernel_;  ///< in all of them: its code and most of its data are the same, and so are its blocks
+  State nobody_;  ///< before the first enter()
+  State* running_ = &nobody_;
+  RetiredMeter meter_;
   uint64_t begun_ = 0, ended_ = 0;
 };
 

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "translator/retired_meter.h"
 #include "translator/window.h"
 
 namespace vireo::translator {
@@ -108,8 +109,7 @@ class WindowPolicy {
   /// The space has another address space now.
   void begin(State& state, Privilege privilege);
   void charge(uint64_t retired) {
-    const int64_t executed = retired > charged_ ? static_cast<int64_t>(retired - charged_) : 0;
-    charged_ = retired;
+    const auto executed = static_cast<int64_t>(meter_.since_last(retired));
     running_->executed += executed;
     if (supervisor_ && running_ != &shared_) shared_.executed += executed;
   }
@@ -138,7 +138,7 @@ class WindowPolicy {
   State nobody_;  ///< before the first enter()
   State* running_ = &nobody_;
   bool supervisor_ = false;  ///< is running
-  uint64_t charged_ = 0;     ///< instructions that have been
+  RetiredMeter meter_;
   unsigned not_global_ = 0;  ///< looks in a row, while there is a shared window, that found code not global
   uint64_t evictions_ = 0;   ///< windows that have been cleared to make room
   uint64_t promotions_ = 0, demotions_ = 0;

@@ -47,6 +47,15 @@ TEST(TranslatorOptions, Windows) {
   EXPECT_FALSE(parse_options("all-off").take().windows);
 }
 
+TEST(TranslatorOptions, WhatIsOnAnywayMayBeAskedFor) {
+  EXPECT_TRUE(Options{}.trust);
+  EXPECT_FALSE(Options{}.trust_asked);
+  EXPECT_TRUE(parse_options("no-windows,trust").take().trust_asked);
+  EXPECT_FALSE(parse_options("no-windows").take().trust_asked);
+  EXPECT_FALSE(parse_options("trust,no-trust").take().trust_asked);
+  EXPECT_FALSE(parse_options("trust,all-off").take().trust_asked);
+}
+
 TEST(TranslatorOptions, CacheIsWholePages) {
   EXPECT_EQ(parse_options("cache=1048577").take().code_cache_bytes, 1u << 20);
 }

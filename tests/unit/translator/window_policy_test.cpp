@@ -10,16 +10,12 @@
 #include <memory>
 #include <string_view>
 
-#include "softmmu/soft_mmu.h"
+#include "tests/unit/translator/address_spaces.h"
 
 namespace vireo::translator {
 namespace {
 
-constexpr uint64_t kRam = uint64_t{8} << 20;
 constexpr uint64_t kAfter = uint64_t{1} << 20;
-constexpr uint32_t kP = 1, kW = 2, kU = 4, kG = 0x100;
-constexpr uint64_t kDirectories = 0x10000, kTable = 0x1000;
-constexpr uint64_t kKernel = 0x100000, kProgram = 0x200000;  // linear and physical
 
 uint64_t counter_of(const WindowPolicy& policy, std::string_view name) {
   uint64_t found = ~uint64_t{0};
@@ -33,31 +29,10 @@ class WindowPolicyTest : public testing::Test {
     if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
     policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take();
   }
-  WindowPolicyTest() : memory_(GuestMemory::create(kRam).take()) {
-    reset_cpu(cpu_, 0);
-    memory_->map_ram({0}, kRam, 0, "ram");
-    mmu_ = std::make_unique<SoftMmu>(cpu_, *memory_);
-    for (unsigned space = 0; space < 4; ++space)
-      memory_->write_value<uint32_t>({kDirectories + space * kPageSize}, kTable | kP | kW | kU);
-    set_entries(kKernel, kP | kW | kG);
-    set_entries(kProgram, kP | kW | kU);
-    cpu_.cr3 = kDirectories;
-    cpu_.cr4 = cr4::kPge;
-    cpu_.cr0 |= cr0::kPe | cr0::kPg;
-    mmu_->control_registers_changed();
-  }
-  /// Of 128 pages.
-  void set_entries(uint64_t linear, uint32_t bits) {
-    for (uint64_t at = linear; at < linear + (uint64_t{128} << 12); at += kPageSize)
-      memory_->write_value<uint32_t>({kTable + at / kPageSize * 4}, static_cast<uint32_t>(at) | bits);
-  }
   uint64_t enter(Privilege privilege) { return policy_->enter(privilege, retired_); }
   uint64_t kernel() { return enter(Privilege::kSupervisor); }
   uint64_t program() { return enter(Privilege::kUser); }
-  void load_space(unsigned space) {
-    cpu_.cr3 = kDirectories + space * kPageSize;
-    mmu_->cr3_loaded();
-  }
+  void load_space(unsigned space) { spaces_.load_space(space); }
   /// What is running executes `instructions` at `rip`, and looks.
   bool execute(uint64_t instructions, uint64_t rip, Privilege privilege) {
     EXPECT_FALSE(mmu_->fill({rip}, Access::kExecute, privilege));
@@ -77,9 +52,9 @@ class WindowPolicyTest : public testing::Test {
   }
   uint64_t counter(std::string_view name) const { return counter_of(*policy_, name); }
 
-  CpuState cpu_;
-  std::unique_ptr<GuestMemory> memory_;
-  std::unique_ptr<SoftMmu> mmu_;
+  AddressSpaces spaces_;
+  GuestMemory* const memory_ = spaces_.memory.get();
+  SoftMmu* const mmu_ = spaces_.mmu.get();
   std::unique_ptr<WindowPolicy> policy_;
   uint64_t retired_ = 0;
 };
@@ -162,7 +137,7 @@ TEST_F(WindowPolicyTest, FillsOfNewGlobalPagesCountForTheSharedWindow) {
 }
 
 TEST_F(WindowPolicyTest, AKernelInOtherPagesHasAWindowInTheAddressSpace) {
-  set_entries(kKernel, kP | kW);
+  spaces_.set_entries(kKernel, 128, kP | kW);
   mmu_->flush();
   EXPECT_FALSE(execute_kernel(kAfter / 2));
   load_space(1);
@@ -177,7 +152,7 @@ TEST_F(WindowPolicyTest, AKernelInOtherPagesHasAWindowInTheAddressSpace) {
 
 TEST_F(WindowPolicyTest, TheSharedWindowGoesWithTheKernelThatHadIt) {
   ASSERT_TRUE(execute_kernel(kAfter));
-  set_entries(kKernel, kP | kW);
+  spaces_.set_entries(kKernel, 128, kP | kW);
   mmu_->flush();
   unsigned looks = 0;
   while (!execute_kernel(1) && looks < 1000) ++looks;
@@ -262,23 +237,8 @@ class WindowBudgetTest : public testing::Test {
     if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
   }
   struct Machine {
-    Machine() {
-      reset_cpu(cpu, 0);
-      memory->map_ram({0}, kRam, 0, "ram");
-      for (unsigned space = 0; space < 4; ++space)
-        memory->write_value<uint32_t>({kDirectories + space * kPageSize}, kTable | kP | kW | kU);
-      for (uint64_t at = kProgram; at < kRam / 2; at += kPageSize)
-        memory->write_value<uint32_t>({kTable + at / kPageSize * 4},
-                                      static_cast<uint32_t>(at) | kP | kW | kU);
-      mmu = std::make_unique<SoftMmu>(cpu, *memory);
-      cpu.cr3 = kDirectories;
-      cpu.cr0 |= cr0::kPe | cr0::kPg;
-      mmu->control_registers_changed();
-      policy = WindowPolicy::create(*memory, *mmu, 0, kBudget).take();
-    }
     void run(unsigned space) {
-      cpu.cr3 = kDirectories + space * kPageSize;
-      mmu->cr3_loaded();
+      spaces.load_space(space);
       base = policy->enter(Privilege::kUser, ++retired);
     }
     static uint64_t linear(unsigned page) { return kProgram + page * 2 * kPageSize; }
@@ -298,10 +258,9 @@ class WindowBudgetTest : public testing::Test {
     }
     uint64_t counter(std::string_view name) const { return counter_of(*policy, name); }
 
-    CpuState cpu;
-    std::unique_ptr<GuestMemory> memory = GuestMemory::create(kRam).take();
-    std::unique_ptr<SoftMmu> mmu;
-    std::unique_ptr<WindowPolicy> policy;
+    AddressSpaces spaces;
+    std::unique_ptr<WindowPolicy> policy =
+        WindowPolicy::create(*spaces.memory, *spaces.mmu, 0, kBudget).take();
     uint64_t retired = 0, base = 0;
   };
 };
