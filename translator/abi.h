@@ -74,8 +74,12 @@ struct JumpCache {
     uint32_t where = 0;  ///< TlbTables::exec_frame + Frame::mode_tag; 0: nothing here
     bool operator==(const Tag&) const = default;
   };
-  std::array<Tag, kEntries> tag;
-  std::array<uint64_t, kEntries> code;  ///< host address, entry with FlagState::kSaved
+  struct Entry {
+    Tag tag;
+    uint64_t code = 0;  ///< host address, entry with FlagState::kSaved
+  };
+  static_assert(sizeof(Entry) == 16, "in one line of the host's cache");
+  std::array<Entry, kEntries> entries;
   /// Code that address spaces share is run by some promoted() and by some not: each has its half.
   static unsigned slot(uint32_t rip, bool promoted) { return rip % kHalf + (promoted ? kHalf : 0); }
   /// Bits of `where` for exec_frame; those above number the modes, from 1 on.

@@ -171,7 +171,7 @@ void BlockCache::kill(Block* block) {
   }
   const unsigned slot = JumpCache::slot(block->rip, block->mode.promoted());
   const auto entry = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
-  if (jumps_.code[slot] == entry) jumps_.tag[slot] = {};
+  if (jumps_.entries[slot].code == entry) jumps_.entries[slot] = {};
   block->state = Block::State::kDead;
   ++epoch_;
   if (block == watch.block) *watch.flag = true;

@@ -247,19 +247,20 @@ void Emitter::emit_lookup_jump() {
         x86::dword_ptr(host::kTlb, x86::r11, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
   a.movzx(x86::r12d, x86::r10w);
   a.add(x86::r11d, VIREO_FRAME(mode_tag));
+  using Entry = JumpCache::Entry;
+  static_assert(sizeof(Entry) == 16);
+  a.add(x86::r12d, x86::r12d);
+  const size_t half = mode_.mode.promoted() ? JumpCache::kHalf * sizeof(Entry) : 0;
   const auto entry = [&](size_t offset, uint32_t bytes) {
-    x86::Mem m = x86::ptr(host::kFrame, x86::r12, 3, jumps(offset));
+    x86::Mem m = x86::ptr(host::kFrame, x86::r12, 3, jumps(offsetof(JumpCache, entries) + half + offset));
     m.setSize(bytes);
     return m;
   };
-  const size_t half = mode_.mode.promoted() ? JumpCache::kHalf * 8 : 0;
-  static_assert(sizeof(JumpCache::Tag) == 8);
-  const size_t tag = offsetof(JumpCache, tag) + half;
-  a.cmp(entry(tag + offsetof(JumpCache::Tag, rip), 4), x86::r10d);
+  a.cmp(entry(offsetof(Entry, tag) + offsetof(JumpCache::Tag, rip), 4), x86::r10d);
   a.jne(miss);
-  a.cmp(entry(tag + offsetof(JumpCache::Tag, where), 4), x86::r11d);
+  a.cmp(entry(offsetof(Entry, tag) + offsetof(JumpCache::Tag, where), 4), x86::r11d);
   a.jne(miss);
-  a.jmp(entry(offsetof(JumpCache, code) + half, 8));
+  a.jmp(entry(offsetof(Entry, code), 8));
   a.bind(miss);
   jump_to(environment_.trampolines.exit_indirect);
 }

@@ -282,6 +282,15 @@ bool Emitter::is_computed(unsigned gpr) const {
   return false;
 }
 
+x86::Mem Emitter::emit_reencoded_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
+  const bool constant = insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
+  if (!windowed() || !constant || insn.address_size != 4 || !flat(insn.segment))
+    return emit_operand(insn, bytes, write, aligned);
+  Mem place;
+  place.setOffset(static_cast<int32_t>(insn.disp));
+  return in_window(place, bytes);
+}
+
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
   if (windowed()) {
     if (insn.address_size != 4 || !flat(insn.segment)) {

@@ -192,7 +192,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     emit_probe(linear, use.memory_bytes, use.writes_memory);
     place = x86::ptr(linear.r64(), host::kDelta);
   } else if (use.memory) {
-    place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
+    place = emit_reencoded_operand(x.insn, use.memory_bytes, use.writes_memory);
     traps = may_trap(place);
   }
   if (exchange && place.baseId() + 4u == x.insn.reg()) {

@@ -11,6 +11,13 @@ namespace vireo::translator {
 using namespace asmjit;
 using isa::InsnClass;
 
+namespace {
+
+/// Of a block; their number is an operand of one byte.
+constexpr int kMostInsns = 127;
+
+}  // namespace
+
 Emitter::Emitter(const EmitterEnvironment& environment, const EmitterMode& mode, const uint8_t* code_address)
     : environment_(environment), mode_(mode), address_(code_address) {
   code_.init(Environment::host(), reinterpret_cast<uint64_t>(code_address));
@@ -58,14 +65,14 @@ void Emitter::emit_entry(FlagState wanted) {
 void Emitter::emit_poll(FlagState flags) {
   if (flags == FlagState::kSaved) {
     countdown_over_ = a.newLabel();
-    a.long_().sub(host::kCountdown, 0x7fff);
-    count_operand_ = offset() - 4;
+    a.sub(host::kCountdown, kMostInsns);
+    count_operand_ = offset() - 1;
     a.jl(countdown_over_);
     return;
   }
   // Neither touches the flags.
-  a.long_().lea(host::kCountdown, x86::ptr(host::kCountdown, -0x7fff));
-  count_operand_ = offset() - 4;
+  a.lea(host::kCountdown, x86::ptr(host::kCountdown, -kMostInsns));
+  count_operand_ = offset() - 1;
   if (environment_.bmi2) {
     a.shrx(x86::r10, host::kCountdown, host::kFrame);
   } else {
@@ -135,10 +142,9 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   std::sort(block.sites.begin(), block.sites.end(),
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
   for (auto& i : block.interpreted) i->remaining = static_cast<uint16_t>(insn_ - i->index);
-  uint8_t* count = const_cast<uint8_t*>(code().data()) + count_operand_;
-  const auto number = static_cast<int32_t>(insn_);
-  const int32_t operand = countdown_over_.isValid() ? number : -number;
-  std::copy_n(reinterpret_cast<const uint8_t*>(&operand), 4, count);
+  CHECK(insn_ <= kMostInsns);
+  const int count = countdown_over_.isValid() ? insn_ : -insn_;
+  const_cast<uint8_t*>(code().data())[count_operand_] = static_cast<uint8_t>(count);
   for (const RemainingOperand& r : remaining_operands_) {
     const uint32_t remaining = insn_ - uint32_t{r.insn};
     std::copy_n(reinterpret_cast<const uint8_t*>(&remaining), 4,

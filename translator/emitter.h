@@ -207,6 +207,8 @@ class Emitter {
   /// Where the operand by ModRM or moffs is: all of them, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
+  /// The same for reencode(), which also takes an address without registers in the window.
+  Mem emit_reencoded_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
   /// The same for an address that is known to be in a register.
   Mem emit_linear(const Gp& linear, unsigned bytes, bool write);
   /// Reads 2 or 4 bytes there, zero-extended.

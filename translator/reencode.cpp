@@ -238,8 +238,11 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
       const uint8_t base = no_base ? 5 : form.memory_base & 7;
       const bool needs_disp = form.memory_disp != 0 || base == 5;
       const bool disp8 = !no_base && form.memory_disp >= -128 && form.memory_disp < 128;
-      out.put(static_cast<uint8_t>((!needs_disp || no_base ? 0x04 : disp8 ? 0x44 : 0x84) | field));
-      out.put(static_cast<uint8_t>(form.memory_scale << 6 | (form.memory_index & 7) << 3 | base));
+      // rsp and r12 as a base, no base, and an index need a SIB byte.
+      const bool sib = no_base || form.memory_index != HostForm::kNoIndex || base == 4;
+      const unsigned mod = !needs_disp || no_base ? 0x00 : disp8 ? 0x40 : 0x80;
+      out.put(static_cast<uint8_t>(mod | field | (sib ? 4 : base)));
+      if (sib) out.put(static_cast<uint8_t>(form.memory_scale << 6 | (form.memory_index & 7) << 3 | base));
       for (unsigned i = 0; i < (!needs_disp ? 0u : disp8 ? 1u : 4u); ++i) {
         out.put(static_cast<uint8_t>(static_cast<uint32_t>(form.memory_disp) >> (8 * i)));
       }

@@ -106,7 +106,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   top[0] = 0;
   top[1] = ~uint64_t{0};  // equals no guest return address
   frame->pair_rsp = reinterpret_cast<uint64_t>(top);
-  frame->jumps.tag.fill({});
+  frame->jumps.entries.fill({});
   asm volatile("stmxcsr %0" : "=m"(frame->host_mxcsr));
   asm volatile("fnstcw %0" : "=m"(frame->host_fcw));
 
@@ -426,7 +426,7 @@ uint32_t Translator::Impl::number_of_mode() {
   auto known = mode_numbers.find(mode.mode.bits);
   if (known == mode_numbers.end()) {
     if (mode_numbers.size() + 1 == JumpCache::kModes) {
-      frame->jumps.tag.fill({});
+      frame->jumps.entries.fill({});
       mode_numbers.clear();
       latest_modes = {};
     }
@@ -440,7 +440,8 @@ Block* Translator::Impl::find_in_jump_cache() {
   const auto rip = static_cast<uint32_t>(cpu.rip);
   const unsigned slot = JumpCache::slot(rip, mode.mode.promoted());
   const uint32_t exec_frame = context.mmu.exec_frame({(code_base + rip) & 0xffffffff}, interp.privilege());
-  return cpu.rip == rip && frame->jumps.tag[slot] == jump_tag(rip, exec_frame) ? jump_blocks[slot] : nullptr;
+  return cpu.rip == rip && frame->jumps.entries[slot].tag == jump_tag(rip, exec_frame) ? jump_blocks[slot]
+                                                                                       : nullptr;
 }
 
 Block* Translator::Impl::find_block(bool plain) {
@@ -528,8 +529,8 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     }
     if (!plain) {
       const unsigned slot = JumpCache::slot(block->rip, mode.mode.promoted());
-      frame->jumps.tag[slot] = jump_tag(block->rip, exec_frame);
-      frame->jumps.code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+      frame->jumps.entries[slot] = {jump_tag(block->rip, exec_frame),
+                                    reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved))};
       jump_blocks[slot] = block;
     }
     if (limits.retired - cpu.retired < block->insn_count) {

@@ -215,10 +215,10 @@ TEST_F(BlockCacheTest, NoCodeLiesOutsideOfTheBuffer) {
 TEST_F(BlockCacheTest, ADeadBlockLeavesTheJumpCache) {
   Block* block = add(0x1000);
   const unsigned slot = JumpCache::slot(block->rip, block->mode.promoted());
-  jumps->tag[slot] = {block->rip, 1};
-  jumps->code[slot] = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
+  jumps->entries[slot] = {{block->rip, 1},
+                          reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved))};
   guest_writes(0x1000, 1);
-  EXPECT_EQ(jumps->tag[slot], JumpCache::Tag{});
+  EXPECT_EQ(jumps->entries[slot].tag, JumpCache::Tag{});
 }
 
 TEST_F(BlockCacheTest, AReplacedBlockStartsCold) {
