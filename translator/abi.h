@@ -52,6 +52,9 @@ constexpr int64_t true_countdown(uint64_t countdown) {
   return static_cast<int64_t>(countdown << 24) >> 24;
 }
 
+/// Instructions of a block that may retire before the countdown counts them: it starts with that many less.
+inline constexpr unsigned kLatestPoll = 8;
+
 /// Where the guest's arithmetic flags are.
 enum class FlagState : uint8_t {
   kEflags,  ///< in the host's EFLAGS
@@ -148,6 +151,7 @@ struct Site {
     kLink,         ///< the block's exit `insn` is not linked yet
     kPollSaved,    ///< the countdown ran out at the block's start, flags in rax
     kPollEflags,   ///< the same, flags in EFLAGS
+    kPollDead,     ///< the same before instruction `insn`, which sets all flags: they are lost
     kFaultEflags,  ///< the instruction at this address raised a host exception; as kStep, flags in EFLAGS
     kFaultSaved,   ///< the same, flags in rax
     // An access through a window, or behind a probe that trusts: made possible and tried again, or as kStep.

@@ -48,10 +48,10 @@ struct InterpretedInsn {
   interp::Handler handler;
   isa::Insn insn;
   uint32_t rip;
-  uint16_t index;      ///< in the block
-  bool slow_path;      ///< its fast path did not do, as opposed to: it has none
-  bool one_access;     ///< before everything else that may fault it accesses memory, in one place
-  uint16_t remaining;  ///< instructions of the block from this one on, which the countdown has counted
+  uint16_t index;   ///< in the block
+  bool slow_path;   ///< its fast path did not do, as opposed to: it has none
+  bool one_access;  ///< before everything else that may fault it accesses memory, in one place
+  int16_t counted;  ///< Block::counted_from()
 };
 
 /// A direct branch out of a block. Unlinked, it leads to a stub that leaves translated code.
@@ -98,8 +98,12 @@ struct Block {
   Repeats mapped;           ///< accesses have pages mapped into the window of all address spaces
   bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
   uint16_t insn_count = 0;  ///< that retire when it runs to its end
-  uint32_t hits = 0;        ///< executions while cold
-  isa::Mnemonic left{};     ///< of the instruction without an emitter that ends it (or is all of it)
+  /// Before this instruction, below kLatestPoll, the countdown counts all of them.
+  uint16_t poll_at = 0;
+  /// Where the flags are when the edge ends for which the block is translated.
+  FlagState entered_with = FlagState::kEflags;
+  uint32_t hits = 0;     ///< executions while cold
+  isa::Mnemonic left{};  ///< of the instruction without an emitter that ends it (or is all of it)
   uint32_t guest_bytes = 0;
   uint32_t code_bytes = 0;
   uint64_t second_page = 0;
@@ -127,6 +131,11 @@ struct Block {
     uint64_t copies = 0;
     for (unsigned i = 0; i < insn_count; ++i) copies |= uint64_t{insn_offset[i] == insn_offset[insn]} << i;
     return copies;
+  }
+  /// How many instructions, from `insn` on, the countdown has counted that have not retired before `insn`
+  /// begins; below 0: how many it has not that have.
+  int counted_from(unsigned insn) const {
+    return insn < poll_at ? -static_cast<int>(insn) : static_cast<int>(insn_count) - static_cast<int>(insn);
   }
   const uint8_t* entry_address(FlagState flags) const { return code + entry[static_cast<unsigned>(flags)]; }
   bool translated() const { return state == State::kTranslated; }

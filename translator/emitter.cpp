@@ -13,6 +13,28 @@ using isa::InsnClass;
 
 namespace {
 
+/// ALU instructions that with registers alone can neither fault nor read flags.
+bool is_simple_arithmetic(const ScannedInsn& x) {
+  if (x.insn.lock() || x.live_immediate) return false;
+  switch (x.row->mnemonic) {
+    case isa::Mnemonic::ADD:
+    case isa::Mnemonic::SUB:
+    case isa::Mnemonic::CMP:
+    case isa::Mnemonic::TEST:
+    case isa::Mnemonic::AND:
+    case isa::Mnemonic::OR:
+    case isa::Mnemonic::XOR:
+    case isa::Mnemonic::NEG:
+    case isa::Mnemonic::SHL:
+    case isa::Mnemonic::SHR:
+    case isa::Mnemonic::SAR:
+    case isa::Mnemonic::IMUL:
+      return true;
+    default:
+      return false;
+  }
+}
+
 /// Of a block; their number is an operand of one byte.
 constexpr int kMostInsns = 127;
 
@@ -46,6 +68,34 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
     if ((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) return FlagState::kEflags;
   }
   return FlagState::kSaved;
+}
+
+std::optional<uint16_t> Emitter::find_late_poll(std::span<const ScannedInsn> insns) const {
+  if (!environment_.options.late_poll || !mode_.mode.promoted() || block_->self_checking || block_->crosses)
+    return std::nullopt;
+  const size_t most = std::min<size_t>(insns.size(), kLatestPoll);
+  for (uint16_t i = 0; i < most; ++i) {
+    const ScannedInsn& x = insns[i];
+    if (x.row->insn_class != InsnClass::Passthrough) break;
+    const bool memory = operand_use(x.insn, *x.row).memory;
+    if (!memory && sets_all_flags(x) && is_simple_arithmetic(x)) return i;
+    if (((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) != 0) break;
+    // It may fault, which shows the flags: they would have to be restored.
+    if (memory && block_->entered_with == FlagState::kSaved) break;
+  }
+  return std::nullopt;
+}
+
+void Emitter::emit_late_entry() {
+  const std::span<const ScannedInsn> before = insns_.first(block_->poll_at);
+  flags_ = FlagState::kSaved;
+  block_->entry[static_cast<unsigned>(FlagState::kSaved)] = offset();
+  const auto may_leave = [&](const ScannedInsn& x) {
+    return operand_use(x.insn, *x.row).memory || block_->always_interpret != 0;
+  };
+  if (std::any_of(before.begin(), before.end(), may_leave)) restore_flags();
+  flags_ = FlagState::kEflags;
+  block_->entry[static_cast<unsigned>(FlagState::kEflags)] = offset();
 }
 
 void Emitter::emit_entry(FlagState wanted) {
@@ -93,7 +143,14 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.interpreted.clear();
   block.behind_sti = 0;
   start_part(CodePart::Kind::kEntry);
-  emit_entry(block.self_checking ? FlagState::kSaved : wanted_entry(insns));
+  const std::optional<uint16_t> late_poll = find_late_poll(insns);
+  polls_late_ = late_poll.has_value();
+  block.poll_at = late_poll.value_or(0);
+  if (polls_late_) {
+    emit_late_entry();
+  } else {
+    emit_entry(block.self_checking ? FlagState::kSaved : wanted_entry(insns));
+  }
   if (block.self_checking) emit_self_check();
   if (block.crosses) emit_second_page_check();
   groups_ = {};
@@ -108,6 +165,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
     start_part(CodePart::Kind::kInsn, insn_);
+    if (polls_late_ && insn_ == block.poll_at) emit_poll(FlagState::kSaved);
     emit_group_probes();
     const bool interpret = (block.always_interpret >> insn_ & 1) != 0 && !x.live_immediate;
     if (interpret || !emit_insn(x)) emit_interpreted(x);
@@ -141,7 +199,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.code_bytes = offset();
   std::sort(block.sites.begin(), block.sites.end(),
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
-  for (auto& i : block.interpreted) i->remaining = static_cast<uint16_t>(insn_ - i->index);
+  for (auto& i : block.interpreted) i->counted = static_cast<int16_t>(block.counted_from(i->index));
   CHECK(insn_ <= kMostInsns);
   const int count = countdown_over_.isValid() ? insn_ : -insn_;
   const_cast<uint8_t*>(code().data())[count_operand_] = static_cast<uint8_t>(count);
@@ -352,7 +410,7 @@ void Emitter::emit_slow_paths() {
   for (const SideExit& e : side_exits_) {
     start_part(CodePart::Kind::kSideExit, e.exit);
     a.bind(e.start);
-    a.lea(host::kCountdown, x86::ptr(host::kCountdown, static_cast<int32_t>(insn_ - e.retired)));
+    a.lea(host::kCountdown, x86::ptr(host::kCountdown, block_->counted_from(e.retired)));
     const Label stub = a.newLabel();
     edge_stubs_.push_back({stub, e.exit});
     a.long_().jmp(stub);
@@ -361,7 +419,7 @@ void Emitter::emit_slow_paths() {
   if (countdown_over_.isValid()) {
     a.bind(countdown_over_);
     call_to(environment_.trampolines.exit_call_saved);
-    add_site(Site::Kind::kPollSaved, 0);
+    add_site(polls_late_ ? Site::Kind::kPollDead : Site::Kind::kPollSaved, block_->poll_at);
   }
   if (code_changed_.isValid()) {
     start_part(CodePart::Kind::kSlow, 0);

@@ -272,6 +272,10 @@ class Emitter {
   FlagState wanted_entry(std::span<const ScannedInsn> insns) const;
   void emit_entry(FlagState wanted);
   void emit_poll(FlagState flags);
+  /// Where the poll need not save the flags: before an instruction that sets all of them. Unless that costs
+  /// more for how the block is entered.
+  std::optional<uint16_t> find_late_poll(std::span<const ScannedInsn> insns) const;
+  void emit_late_entry();
   void emit_slow_paths();
   uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }
   void start_part(CodePart::Kind kind, size_t index = 0) {
@@ -322,7 +326,8 @@ class Emitter {
   std::vector<bool> group_probed_;
   uint8_t delta_group_ = GroupedAccess::kNone;  ///< the group whose host address kDelta has
   asmjit::Label countdown_over_;
-  uint16_t insn_ = 0;  ///< index of the current instruction
+  bool polls_late_ = false;  ///< at Block::poll_at, where the flags are dead
+  uint16_t insn_ = 0;        ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
   uint8_t fpu_checked_ = 0;  ///< fpu_unit bits that the block has tested
   bool ended_ = false;       ///< the last instruction has emitted how the block ends

@@ -33,6 +33,7 @@ constexpr Switch kSwitches[] = {
     {"windows", &Options::windows},
     {"self-check", &Options::self_check},
     {"trust", &Options::trust, &Options::trust_asked},
+    {"late-poll", &Options::late_poll},
     {"unroll", &Options::unroll},
     {"descriptors", &Options::descriptors},
 };

@@ -248,7 +248,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   store_flags();
   if (frame->fpu_ready != 0) store_fpu();
   cpu.rip = insn.rip;
-  const uint64_t retired = retired_now() - insn.remaining;
+  const uint64_t retired = retired_now() - static_cast<uint64_t>(int64_t{insn.counted});
   cpu.retired = retired;
   done_as = Leaving::kEvent;
   blocks->watch.block = insn.block;  // a REP instruction that overwrites itself is fetched anew
@@ -491,7 +491,8 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     look_at_policies();
     if (mode_changed()) refresh_mode();
     Block* block = find_in_jump_cache();
-    if (block != nullptr && link_from == nullptr && limits.retired - cpu.retired >= block->insn_count) {
+    if (block != nullptr && link_from == nullptr &&
+        limits.retired - cpu.retired >= block->insn_count + kLatestPoll) {
       execute(*block, limits.retired);
       continue;
     }
@@ -512,6 +513,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
         leave_to_interpreter(Interp::Amount::kBlock, stats.cold);
         continue;
       }
+      block->entered_with = link_from != nullptr ? link_from->exits[link_exit].flags : FlagState::kEflags;
       translate(*block);
     }
     if (block->state == Block::State::kInterpret) {
@@ -533,7 +535,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
                                     reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved))};
       jump_blocks[slot] = block;
     }
-    if (limits.retired - cpu.retired < block->insn_count) {
+    if (limits.retired - cpu.retired < block->insn_count + kLatestPoll) {
       leave_to_interpreter(Interp::Amount::kBlock, stats.near_limit);
       continue;
     }
@@ -557,7 +559,7 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   page_fault.reset();
   code_epoch = blocks->epoch();
   entered_generation = context.mmu.exec_generation(interp.privilege());
-  const uint64_t budget = std::min(retired_limit - cpu.retired, kMaxBudget);
+  const uint64_t budget = std::min(retired_limit - cpu.retired, kMaxBudget) - kLatestPoll;
   retired_at_zero = cpu.retired + budget;
   frame->countdown = budget;
   // From now on the signal of a request changes the countdown; one that came before has set its bit.
@@ -638,6 +640,7 @@ Block* Translator::Impl::replace(Block& block) {
   fresh->always_interpret = block.always_interpret;
   fresh->always_probe = block.always_probe;
   fresh->large_tables = block.large_tables;
+  fresh->entered_with = block.entered_with;
   ++stats.adapted;
   return fresh;
 }
@@ -654,7 +657,7 @@ void Translator::Impl::handle_exit() {
   CHECK(block != nullptr);
   const Site& site = site_at(*block, host);
   const auto leave_before = [&](unsigned insn) {
-    frame->countdown += block->insn_count - insn;
+    frame->countdown += static_cast<uint64_t>(int64_t{block->counted_from(insn)});
     cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
     if (insn < 64 && (block->behind_sti >> insn & 1) != 0) cpu.interrupt_shadow = CpuState::Shadow::kSti;
   };
@@ -713,6 +716,12 @@ void Translator::Impl::handle_exit() {
     case Site::Kind::kPollSaved:
     case Site::Kind::kPollEflags:
       leave_before(0);
+      count_exit(Leaving::kCountdown);
+      break;
+    case Site::Kind::kPollDead:
+      // Nobody may see the flags before the instruction has set them.
+      leave_before(site.insn);
+      fetched_already = decode_again(bytes_of(*block, site.insn));
       count_exit(Leaving::kCountdown);
       break;
     case Site::Kind::kFpu:
