@@ -33,6 +33,7 @@ Result<std::unique_ptr<Window>> Window::create(GuestMemory& memory, const TlbTab
 }
 
 Window::~Window() {
+  clear();  // another window may come to use the mirror
   munmap(base_, kBytes + kGuardBytes);
   count_mappings(-static_cast<int64_t>(mappings_));
 }
