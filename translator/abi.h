@@ -47,12 +47,13 @@ inline constexpr int kFrameBias = 44;
 
 /// A signal handler takes this off the countdown, so that the next poll leaves; maybe more than once.
 inline constexpr uint64_t kLeaveSoon = uint64_t{1} << 40;
-/// The countdown without that. It is never below -64 by itself.
+/// The countdown without that. It is never below -71 by itself.
 constexpr int64_t true_countdown(uint64_t countdown) {
   return static_cast<int64_t>(countdown << 24) >> 24;
 }
 
-/// Instructions of a block that may retire before the countdown counts them: it starts with that many less.
+/// Instructions of a block that may retire before the countdown counts them, and the one that the interpreter
+/// executes then (Site::Kind::kPollDead): the countdown starts with that many less.
 inline constexpr unsigned kLatestPoll = 8;
 
 /// Where the guest's arithmetic flags are.

@@ -73,6 +73,8 @@ struct Block {
     kDead,       ///< its bytes changed, or its code was evicted
   };
 
+  static constexpr unsigned kMostInsns = 64;  ///< sets of them are bits of a uint64_t
+
   // The key.
   uint64_t physical = 0;  ///< of the first byte, A20 applied
   uint32_t rip = 0;
@@ -98,7 +100,8 @@ struct Block {
   Repeats mapped;           ///< accesses have pages mapped into the window of all address spaces
   bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
   uint16_t insn_count = 0;  ///< that retire when it runs to its end
-  /// Before this instruction, below kLatestPoll, the countdown counts all of them.
+  /// Before this instruction, below kLatestPoll, the countdown counts all of them: at the entry, or, if the
+  /// block polls late, where the flags are dead, which may be there, too.
   uint16_t poll_at = 0;
   /// Where the flags are when the edge ends for which the block is translated.
   FlagState entered_with = FlagState::kEflags;

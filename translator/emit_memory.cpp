@@ -189,7 +189,7 @@ void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
   slow.other_page = a.newLabel();
   slow.back = a.newLabel();
   const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
-  a.lea(x86::r11d, x86::ptr(x86::r10, -static_cast<int32_t>(first * kPageSize)));
+  a.lea(x86::r11d, x86::ptr(x86::r10, static_cast<int32_t>(0 - first * static_cast<uint32_t>(kPageSize))));
   a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize));
   a.jae(slow.other_page);
   a.mov(host::kDelta, tlb_word(delta_table(false), first));
@@ -203,7 +203,7 @@ void Emitter::emit_guessing_probe(const isa::Insn& insn) {
   use_delta();
   emit_offset_to(insn, x86::r10d);
   const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
-  a.lea(x86::r11d, x86::ptr(x86::r10, -static_cast<int32_t>(first * kPageSize)));
+  a.lea(x86::r11d, x86::ptr(x86::r10, static_cast<int32_t>(0 - first * static_cast<uint32_t>(kPageSize))));
   emit_page_number(host::kDelta, x86::r11d);
   add_site(flags_ == FlagState::kSaved ? Site::Kind::kOtherPageSaved : Site::Kind::kOtherPageEflags, insn_);
   a.mov(host::kDelta, x86::ptr(host::kFrame, host::kDelta, 3, kPollOffset));

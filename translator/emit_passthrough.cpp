@@ -78,42 +78,46 @@ FlagState Emitter::prepare_flags(const ScannedInsn& x, bool free_rax) {
   return flags_;
 }
 
+bool Emitter::stays(size_t insn) const {
+  const ScannedInsn& x = insns_[insn];
+  const OperandUse use = operand_use(x.insn, *x.row);
+  if (x.row->insn_class != isa::InsnClass::Passthrough || use.memory || x.insn.lock() || x.live_immediate ||
+      (use.uses_high_byte && use.names_esp) || (block_->always_interpret >> insn & 1) != 0) {
+    return false;
+  }
+  switch (x.row->mnemonic) {
+    case Mnemonic::MOV:
+    case Mnemonic::MOVZX:
+    case Mnemonic::MOVSX:
+    case Mnemonic::LEA:
+    case Mnemonic::ADD:
+    case Mnemonic::SUB:
+    case Mnemonic::AND:
+    case Mnemonic::OR:
+    case Mnemonic::XOR:
+    case Mnemonic::CMP:
+    case Mnemonic::TEST:
+    case Mnemonic::NEG:
+    case Mnemonic::NOT:
+    case Mnemonic::INC:
+    case Mnemonic::DEC:
+    case Mnemonic::SHL:
+    case Mnemonic::SHR:
+    case Mnemonic::SAR:
+    case Mnemonic::ROL:
+    case Mnemonic::ROR:
+    case Mnemonic::IMUL:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool Emitter::flags_die() const {
   for (size_t i = insn_ + 1u; i < insns_.size(); ++i) {
-    const ScannedInsn& x = insns_[i];
     // Whatever may leave, or may be the interpreter's, shows the flags.
-    if (x.row->insn_class != isa::InsnClass::Passthrough || operand_use(x.insn, *x.row).memory) return false;
-    if (block_->always_interpret >> i & 1) return false;
-    switch (x.row->mnemonic) {
-      case Mnemonic::MOV:
-      case Mnemonic::MOVZX:
-      case Mnemonic::MOVSX:
-      case Mnemonic::LEA:
-      case Mnemonic::ADD:
-      case Mnemonic::SUB:
-      case Mnemonic::AND:
-      case Mnemonic::OR:
-      case Mnemonic::XOR:
-      case Mnemonic::CMP:
-      case Mnemonic::TEST:
-      case Mnemonic::NEG:
-      case Mnemonic::NOT:
-      case Mnemonic::INC:
-      case Mnemonic::DEC:
-      case Mnemonic::SHL:
-      case Mnemonic::SHR:
-      case Mnemonic::SAR:
-      case Mnemonic::ROL:
-      case Mnemonic::ROR:
-      case Mnemonic::IMUL:
-        break;
-      default:
-        return false;
-    }
-    const OperandUse use = operand_use(x.insn, *x.row);
-    if (use.uses_high_byte && use.names_esp) return false;
-    if (x.row->flags.tested & rflags::kArithmetic) return false;
-    if (sets_all_flags(x)) return true;
+    if (!stays(i) || (insns_[i].row->flags.tested & rflags::kArithmetic) != 0) return false;
+    if (sets_all_flags(insns_[i])) return true;
   }
   return false;
 }

@@ -13,30 +13,9 @@ using isa::InsnClass;
 
 namespace {
 
-/// ALU instructions that with registers alone can neither fault nor read flags.
-bool is_simple_arithmetic(const ScannedInsn& x) {
-  if (x.insn.lock() || x.live_immediate) return false;
-  switch (x.row->mnemonic) {
-    case isa::Mnemonic::ADD:
-    case isa::Mnemonic::SUB:
-    case isa::Mnemonic::CMP:
-    case isa::Mnemonic::TEST:
-    case isa::Mnemonic::AND:
-    case isa::Mnemonic::OR:
-    case isa::Mnemonic::XOR:
-    case isa::Mnemonic::NEG:
-    case isa::Mnemonic::SHL:
-    case isa::Mnemonic::SHR:
-    case isa::Mnemonic::SAR:
-    case isa::Mnemonic::IMUL:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/// Of a block; their number is an operand of one byte.
-constexpr int kMostInsns = 127;
+/// The poll's operand has one byte. The number of the block's instructions is filled in later.
+constexpr int kMostCount = 127;
+static_assert(Block::kMostInsns <= kMostCount);
 
 }  // namespace
 
@@ -70,30 +49,40 @@ FlagState Emitter::wanted_entry(std::span<const ScannedInsn> insns) const {
   return FlagState::kSaved;
 }
 
-std::optional<uint16_t> Emitter::find_late_poll(std::span<const ScannedInsn> insns) const {
+namespace {
+
+bool may_precede_poll(const ScannedInsn& x) {
+  const isa::Mnemonic m = x.row->mnemonic;
+  return x.row->insn_class == InsnClass::Passthrough &&
+         (m == isa::Mnemonic::MOV || m == isa::Mnemonic::MOVZX || m == isa::Mnemonic::MOVSX);
+}
+
+}  // namespace
+
+std::optional<uint16_t> Emitter::find_late_poll() const {
   if (!environment_.options.late_poll || !mode_.mode.promoted() || block_->self_checking || block_->crosses)
     return std::nullopt;
-  const size_t most = std::min<size_t>(insns.size(), kLatestPoll);
+  const size_t most = std::min<size_t>(insns_.size(), kLatestPoll);
   for (uint16_t i = 0; i < most; ++i) {
-    const ScannedInsn& x = insns[i];
-    if (x.row->insn_class != InsnClass::Passthrough) break;
-    const bool memory = operand_use(x.insn, *x.row).memory;
-    if (!memory && sets_all_flags(x) && is_simple_arithmetic(x)) return i;
-    if (((x.row->flags.tested | x.row->flags.modified) & rflags::kArithmetic) != 0) break;
+    const isa::InsnRow& row = *insns_[i].row;
+    const bool leaves = !stays(i);
+    if (((row.flags.tested | row.flags.modified) & rflags::kArithmetic) != 0) {
+      const bool sets_all =
+          !leaves && (row.flags.tested & rflags::kArithmetic) == 0 && sets_all_flags(insns_[i]);
+      return sets_all ? std::optional(i) : std::nullopt;
+    }
     // It may fault, which shows the flags: they would have to be restored.
-    if (memory && block_->entered_with == FlagState::kSaved) break;
+    if (leaves && (!may_precede_poll(insns_[i]) || block_->entered_with == FlagState::kSaved)) break;
   }
   return std::nullopt;
 }
 
 void Emitter::emit_late_entry() {
-  const std::span<const ScannedInsn> before = insns_.first(block_->poll_at);
   flags_ = FlagState::kSaved;
   block_->entry[static_cast<unsigned>(FlagState::kSaved)] = offset();
-  const auto may_leave = [&](const ScannedInsn& x) {
-    return operand_use(x.insn, *x.row).memory || block_->always_interpret != 0;
-  };
-  if (std::any_of(before.begin(), before.end(), may_leave)) restore_flags();
+  bool shown = false;
+  for (size_t i = 0; i < block_->poll_at; ++i) shown |= !stays(i);
+  if (shown) restore_flags();
   flags_ = FlagState::kEflags;
   block_->entry[static_cast<unsigned>(FlagState::kEflags)] = offset();
 }
@@ -115,13 +104,13 @@ void Emitter::emit_entry(FlagState wanted) {
 void Emitter::emit_poll(FlagState flags) {
   if (flags == FlagState::kSaved) {
     countdown_over_ = a.newLabel();
-    a.sub(host::kCountdown, kMostInsns);
+    a.sub(host::kCountdown, kMostCount);
     count_operand_ = offset() - 1;
     a.jl(countdown_over_);
     return;
   }
   // Neither touches the flags.
-  a.lea(host::kCountdown, x86::ptr(host::kCountdown, -kMostInsns));
+  a.lea(host::kCountdown, x86::ptr(host::kCountdown, -kMostCount));
   count_operand_ = offset() - 1;
   if (environment_.bmi2) {
     a.shrx(x86::r10, host::kCountdown, host::kFrame);
@@ -143,7 +132,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.interpreted.clear();
   block.behind_sti = 0;
   start_part(CodePart::Kind::kEntry);
-  const std::optional<uint16_t> late_poll = find_late_poll(insns);
+  const std::optional<uint16_t> late_poll = find_late_poll();
   polls_late_ = late_poll.has_value();
   block.poll_at = late_poll.value_or(0);
   if (polls_late_) {
@@ -200,10 +189,11 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   std::sort(block.sites.begin(), block.sites.end(),
             [](const Site& x, const Site& y) { return x.offset < y.offset; });
   for (auto& i : block.interpreted) i->counted = static_cast<int16_t>(block.counted_from(i->index));
-  CHECK(insn_ <= kMostInsns);
+  CHECK(insn_ <= Block::kMostInsns);
   const int count = countdown_over_.isValid() ? insn_ : -insn_;
   const_cast<uint8_t*>(code().data())[count_operand_] = static_cast<uint8_t>(count);
   for (const RemainingOperand& r : remaining_operands_) {
+    CHECK(r.insn >= block.poll_at);
     const uint32_t remaining = insn_ - uint32_t{r.insn};
     std::copy_n(reinterpret_cast<const uint8_t*>(&remaining), 4,
                 const_cast<uint8_t*>(code().data()) + r.offset);

@@ -116,6 +116,9 @@ class Emitter {
   FlagState prepare_flags(const ScannedInsn& x, bool free_rax);
   /// Sets all arithmetic flags, whatever they were.
   bool sets_all_flags(const ScannedInsn& x) const;
+  /// An ALU or move instruction that works on registers alone, and that neither faults nor is the
+  /// interpreter's.
+  bool stays(size_t insn) const;
   /// Nobody can see the flags that the current instruction leaves.
   bool flags_die() const;
   void note_flags_after(const isa::InsnRow& row);
@@ -274,7 +277,7 @@ class Emitter {
   void emit_poll(FlagState flags);
   /// Where the poll need not save the flags: before an instruction that sets all of them. Unless that costs
   /// more for how the block is entered.
-  std::optional<uint16_t> find_late_poll(std::span<const ScannedInsn> insns) const;
+  std::optional<uint16_t> find_late_poll() const;
   void emit_late_entry();
   void emit_slow_paths();
   uint32_t offset() const { return static_cast<uint32_t>(a.offset()); }

@@ -32,7 +32,7 @@ struct Options {
   bool descriptors = true;   ///< a segment whose descriptor has not changed is loaded without the interpreter
   bool windows = true;       ///< busy address spaces are reached through windows of host memory
   bool trust = true;         ///< without windows: probes of busy address spaces leave checks to the host
-  bool trust_asked = false;  ///< it is said if the host has not got what that takes
+  bool trust_asked = false;  ///< by name, so that a host which cannot is reported
   /// Instructions of a privilege after which is judged whether it gets a window, or probes that trust; 0:
   /// both have that, always.
   uint64_t window_after = uint64_t{4} << 20;

@@ -108,13 +108,14 @@ void Translator::Impl::scan(Block& block) {
 
 /// A block that is a loop holds several turns of it: one poll does for all.
 void Translator::Impl::unroll() {
-  constexpr size_t kMostTurns = 4, kMostInsns = 64;
+  constexpr size_t kMostTurns = 4;
   const ScannedInsn& last = scanned.back();
   const bool branch = last.row->mnemonic == isa::Mnemonic::JCC ||
                       (last.row->mnemonic == isa::Mnemonic::JMP && last.insn.opcode != 0xff);
   if (!branch || branch_target(last) != scanned.front().rip) return;
-  const size_t size = scanned.size(), most = kMostInsns;
-  const size_t turns = std::min(kMostTurns, most / size);
+  // A third more than other blocks.
+  const size_t most = std::min<size_t>(Block::kMostInsns, options.max_block_insns * 4 / 3);
+  const size_t size = scanned.size(), turns = std::min(kMostTurns, most / size);
   scanned.reserve(size * kMostTurns);
   for (size_t turn = 1; turn < turns; ++turn) std::copy_n(scanned.begin(), size, std::back_inserter(scanned));
 }

@@ -296,12 +296,12 @@ uint64_t Translator::Impl::system_call(const InterpretedInsn& insn) {
     return interpret(insn);
   }
   if (frame->fpu_ready != 0) store_fpu();
-  const uint64_t epoch = interp.mode_epoch();
+  const bool comparable = interp.views_comparable();
   insn.handler(interp, insn.insn);
   cpu.rip = interp.next_rip & 0xffffffff;
   cpu.retired = retired_now();
   // The code segment counts as changed; if that is all, CS, SS, DS and ES are what they were for the mode.
-  if (interp.mode_epoch() == epoch + 1) {
+  if (interp.mode_epoch() == seen_epoch + 1 && interp.views_comparable() == comparable) {
     refresh_privilege();
   } else {
     refresh_mode();
@@ -719,9 +719,11 @@ void Translator::Impl::handle_exit() {
       count_exit(Leaving::kCountdown);
       break;
     case Site::Kind::kPollDead:
-      // Nobody may see the flags before the instruction has set them.
+      // Nobody may see the flags before the instruction has set them. It is the block's: had its bytes
+      // changed, the block would be dead.
       leave_before(site.insn);
       fetched_already = decode_again(bytes_of(*block, site.insn));
+      CHECK(fetched_already.has_value());
       count_exit(Leaving::kCountdown);
       break;
     case Site::Kind::kFpu:

@@ -73,7 +73,7 @@ struct Translator::Impl {
   std::optional<ExitReason> advance(uint64_t retired_limit);
   /// What the next advance() has to execute, and as what it is counted.
   void leave_to_interpreter(interp::Interp::Amount amount, uint64_t& counter);
-  /// By a countdown of translated code, which has counted all of the block that is running.
+  /// By a countdown of translated code, which has counted all of the block that is running, or nothing of it.
   uint64_t retired_at(uint64_t countdown) const {
     return retired_at_zero - static_cast<uint64_t>(true_countdown(countdown));
   }

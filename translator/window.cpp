@@ -35,7 +35,6 @@ Result<std::unique_ptr<Window>> Window::create(GuestMemory& memory, const TlbTab
 Window::~Window() {
   clear();  // another window may come to use the mirror
   munmap(base_, kBytes + kGuardBytes);
-  count_mappings(-static_cast<int64_t>(mappings_));
 }
 
 // The host joins what is alike and adjoins, in the window as in the memfd.

@@ -33,7 +33,8 @@ class ComparedBench : public interp::ProtectedBench {
       return cpu;
     };
     const CpuState expected = run_on([&] { return std::make_unique<interp::Interp>(counting); });
-    for (const char* words : {"hot=0", "hot=0,no-system", "hot=0,block=2", "hot=0,window-after=0"}) {
+    for (const char* words : {"hot=0", "hot=0,no-system", "hot=0,block=2", "hot=0,window-after=0",
+                              "hot=0,no-windows,window-after=0"}) {
       SCOPED_TRACE(words);
       const CpuState got =
           run_on([&] { return Translator::create(counting, parse_options(words).take()).take(); });
