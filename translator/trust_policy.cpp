@@ -55,9 +55,16 @@ Result<std::unique_ptr<TrustPolicy>> TrustPolicy::create(Mmu& mmu, uint64_t afte
 bool TrustPolicy::look(uint64_t retired) {
   if (after_ == 0) return false;
   charge(retired);
-  State& s = *running_;
-  if (s.executed < s.threshold) return false;
-  const bool pays = s.fills * kFillCost < s.executed / 1000 * kSavedPer1000;
+  const bool kernel = judge(kernel_), user = judge(state(Privilege::kUser));
+  return kernel || user;
+}
+
+bool TrustPolicy::judge(State& s) {
+  const uint64_t cost = s.fills * kFillCost;
+  // A program that only touches new pages executes little itself.
+  const bool too_dear = s.on && cost > after_ / 1000 * kSavedPer1000;
+  if (s.executed < s.threshold && !too_dear) return false;
+  const bool pays = cost < s.executed / 1000 * kSavedPer1000;
   s.executed = 0;
   s.fills = 0;
   if (s.on == pays) {

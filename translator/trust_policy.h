@@ -36,7 +36,7 @@ class TrustPolicy {
   }
   /// An access of what is running has filled the TLB, by a signal or not, or a signal has been in vain.
   void count_fill() { ++running_->fills; }
-  /// To be called now and then. True if enter() has another answer now.
+  /// To be called now and then. True if enter() may have another answer now.
   bool look(uint64_t retired);
 
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
@@ -64,6 +64,8 @@ class TrustPolicy {
       s = {.serial = mmu_.space_serial(), .on = after_ == 0, .threshold = after_};
     return s;
   }
+  /// True if it trusts now and has not, or the other way round.
+  bool judge(State& state);
   void charge(uint64_t retired) { running_->executed += meter_.since_last(retired); }
 
   Mmu& mmu_;

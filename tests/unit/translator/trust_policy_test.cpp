@@ -101,6 +101,23 @@ TEST_F(TrustPolicyTest, WhoFillsMuchTrustsNoLongerAndWaitsTwiceAsLong) {
   EXPECT_TRUE(execute(1));
 }
 
+TEST_F(TrustPolicyTest, WhoOnlyTouchesNewPagesLosesItSoon) {
+  program();
+  ASSERT_TRUE(execute(kAfter));
+  unsigned pages = 0;
+  bool changed = false;
+  while (!changed && pages < 1000) {
+    program();
+    policy_->count_fill();
+    retired_ += 10;
+    kernel();
+    changed = execute(2500);
+    ++pages;
+  }
+  EXPECT_LE(pages, kManyFills);
+  EXPECT_FALSE(program());
+}
+
 TEST_F(TrustPolicyTest, TheSupervisorIsTheSameInAllSpaces) {
   kernel();
   EXPECT_FALSE(execute(kAfter / 2));
