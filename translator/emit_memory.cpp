@@ -181,15 +181,20 @@ void Emitter::emit_constant_probe(uint32_t linear, unsigned bytes, bool write, b
   slow_probes_.push_back(slow);
 }
 
-void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
-  save_flags();
+uint32_t Emitter::emit_table_offset(const isa::Insn& insn) {
   use_delta();
   emit_offset_to(insn, x86::r10d);
+  const uint32_t first = static_cast<uint32_t>(insn.disp) & ~static_cast<uint32_t>(kPageMask);
+  a.lea(x86::r11d, x86::ptr(x86::r10, static_cast<int32_t>(0 - first)));
+  return first / static_cast<uint32_t>(kPageSize);
+}
+
+void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
+  save_flags();
+  const uint32_t first = emit_table_offset(insn);
   SlowProbe slow = slow_probe(x86::r10d, bytes, false, true);
   slow.other_page = a.newLabel();
   slow.back = a.newLabel();
-  const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
-  a.lea(x86::r11d, x86::ptr(x86::r10, static_cast<int32_t>(0 - first * static_cast<uint32_t>(kPageSize))));
   a.cmp(x86::r11d, static_cast<uint32_t>(kPageSize));
   a.jae(slow.other_page);
   a.mov(host::kDelta, tlb_word(delta_table(false), first));
@@ -200,10 +205,7 @@ void Emitter::emit_table_probe(const isa::Insn& insn, unsigned bytes) {
 // The page number of the element, counted from the table's first page, is the index of a word that only
 // exists for 0 (the countdown's): no instruction that counts waits for that.
 void Emitter::emit_guessing_probe(const isa::Insn& insn) {
-  use_delta();
-  emit_offset_to(insn, x86::r10d);
-  const auto first = static_cast<uint32_t>(insn.disp) / kPageSize;
-  a.lea(x86::r11d, x86::ptr(x86::r10, static_cast<int32_t>(0 - first * static_cast<uint32_t>(kPageSize))));
+  const uint32_t first = emit_table_offset(insn);
   emit_page_number(host::kDelta, x86::r11d);
   add_site(flags_ == FlagState::kSaved ? Site::Kind::kOtherPageSaved : Site::Kind::kOtherPageEflags, insn_);
   a.mov(host::kDelta, x86::ptr(host::kFrame, host::kDelta, 3, kPollOffset));
@@ -245,6 +247,10 @@ void Emitter::load_from(const Gp& out, const Mem& place, unsigned bytes) {
 
 namespace {
 
+bool is_constant(const isa::Insn& insn) {
+  return insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
+}
+
 /// An aligned element of a table at a constant offset.
 bool is_table(const isa::Insn& insn, unsigned bytes) {
   return insn.base >= isa::kNoRegister && insn.index < isa::kNoRegister && insn.address_size == 4 &&
@@ -283,8 +289,7 @@ bool Emitter::is_computed(unsigned gpr) const {
 }
 
 x86::Mem Emitter::emit_reencoded_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
-  const bool constant = insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
-  if (!windowed() || !constant || insn.address_size != 4 || !flat(insn.segment))
+  if (!windowed() || !is_constant(insn) || insn.address_size != 4 || !flat(insn.segment))
     return emit_operand(insn, bytes, write, aligned);
   Mem place;
   place.setOffset(static_cast<int32_t>(insn.disp));
@@ -314,8 +319,7 @@ x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write
   }
   const GroupedAccess& access = groups_.operands[insn_];
   if (has_group(access)) return grouped(access, bytes);
-  const bool constant = insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
-  if (constant && flat(insn.segment)) {
+  if (is_constant(insn) && flat(insn.segment)) {
     const auto offset = static_cast<uint32_t>(insn.disp);
     emit_constant_probe(insn.address_size == 2 ? offset & 0xffff : offset, bytes, write, aligned);
     return x86::Mem(x86::r10, host::kDelta, 0, 0, bytes);

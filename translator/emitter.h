@@ -200,6 +200,9 @@ class Emitter {
   void emit_operand_probe(const Gp& linear, unsigned bytes, bool write, bool aligned);
   /// The same for an address that is known, and that is in r10d afterwards.
   void emit_constant_probe(uint32_t linear, unsigned bytes, bool write, bool aligned);
+  /// Puts the address of an element of a table into r10d, and counted from the table's first page into r11d.
+  /// Returns that page's number.
+  uint32_t emit_table_offset(const isa::Insn& insn);
   /// The same for an element of a table, which mostly lies in one page: the index need not be waited for.
   void emit_table_probe(const isa::Insn& insn, unsigned bytes);
   /// The same where no branch shall depend on the page: an element elsewhere traps, and flags stay.

@@ -640,7 +640,6 @@ Block* Translator::Impl::replace(Block& block) {
   fresh->always_interpret = block.always_interpret;
   fresh->always_probe = block.always_probe;
   fresh->large_tables = block.large_tables;
-  fresh->entered_with = block.entered_with;
   ++stats.adapted;
   return fresh;
 }
