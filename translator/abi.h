@@ -119,7 +119,10 @@ struct Frame {
   /// units.
   uint8_t fpu_ready;
   uint8_t pad[3];
-  uint32_t mode_tag;               ///< number of the mode << JumpCache::kFrameBits
+  uint32_t mode_tag;  ///< number of the mode << JumpCache::kFrameBits
+  // Of a branch through a table, when its entry is not known (Site::Kind::kTable).
+  uint32_t branch_target;  ///< EIP
+  uint32_t branch_index;
   uint32_t fpu_scratch;            ///< a control word between its check and its use
   std::array<uint64_t, 8> groups;  ///< host addresses of PageGroups
   std::array<uint64_t, 4>
@@ -150,6 +153,7 @@ struct Site {
     kChanged,      ///< self-check: the block's guest code is no longer what it was made of; flags in rax
     kNoFpu,        ///< the interpreter goes on at instruction `insn`: the host's units may not execute it
     kLink,         ///< the block's exit `insn` is not linked yet
+    kTable,        ///< the block's BranchTable does not have the entry Frame::branch_index
     kPollSaved,    ///< the countdown ran out at the block's start, flags in rax
     kPollEflags,   ///< the same, flags in EFLAGS
     kPollDead,     ///< the same before instruction `insn`, which sets all flags: they are lost

@@ -65,6 +65,26 @@ struct BlockExit {
   Block* target = nullptr;  ///< linked to
 };
 
+/// An indirect branch through a table of the guest's: for each index where the branch went before, and what
+/// the guest's table had there. It has host arrays of its own in the block's code: uint64_t host addresses,
+/// then uint32_t EIPs, then, unless `near`, uint32_t exec_frames of their pages.
+struct BranchTable {
+  static constexpr unsigned kMostEntries = 256, kMostAnew = 64;
+
+  uint16_t size = 0;          ///< of the arrays; indices beyond are looked up
+  bool near = false;          ///< all targets are in the block's own page
+  uint32_t arrays = 0;        ///< offset of them in the block's code, a multiple of 8
+  uint32_t unknown = 0;       ///< offset of where an entry leads that is not known
+  unsigned learned_anew = 0;  ///< entries that had led somewhere else before, or to code that is gone
+  std::vector<Block*> targets;
+  std::vector<bool> known;  ///< entries that have ever been learned
+
+  uint32_t address_of(unsigned i) const { return arrays + 8 * i; }
+  uint32_t rip_of(unsigned i) const { return arrays + 8u * size + 4 * i; }
+  uint32_t frame_of(unsigned i) const { return arrays + 12u * size + 4 * i; }
+  uint32_t bytes() const { return size * (near ? 12u : 16u); }
+};
+
 struct Block {
   enum class State : uint8_t {
     kCold,  ///< not translated (yet)
@@ -89,6 +109,8 @@ struct Block {
   uint64_t always_probe = 0;
   /// Instructions that read tables which do not lie in one page: bit i for the i-th.
   uint64_t large_tables = 0;
+  /// Its BranchTable would keep changing.
+  bool no_table = false;
   /// Instructions directly behind a translated STI: bit i for the i-th.
   uint64_t behind_sti = 0;
   /// What happens in quick succession: how often so far, and cpu.retired at the latest.
@@ -121,10 +143,13 @@ struct Block {
   std::vector<uint16_t> insn_offset;  ///< of each instruction from `rip`, and of the end
   std::vector<Site> sites;            ///< by offset
   std::vector<BlockExit> exits;
+  std::unique_ptr<BranchTable> table;                         ///< of the branch at its end
   std::vector<std::unique_ptr<InterpretedInsn>> interpreted;  ///< code holds their addresses
   struct Incoming {
     Block* from;
-    uint16_t exit;
+    uint16_t exit;  ///< or index in its table
+    bool in_table = false;
+    bool operator==(const Incoming&) const = default;
   };
   std::vector<Incoming> incoming;
   Block* next_in_bucket = nullptr;
@@ -139,6 +164,11 @@ struct Block {
   /// begins; below 0: how many it has not that have.
   int counted_from(unsigned insn) const {
     return insn < poll_at ? -static_cast<int>(insn) : static_cast<int>(insn_count) - static_cast<int>(insn);
+  }
+  /// Linear pages. What is in its last one needs no check that it is mapped where it was.
+  bool ends_in_page_of(uint32_t other_rip) const {
+    const uint32_t page = (rip + code_base) / kPageSize + (crosses ? 1 : 0);
+    return (other_rip + code_base) / kPageSize == page;
   }
   const uint8_t* entry_address(FlagState flags) const { return code + entry[static_cast<unsigned>(flags)]; }
   bool translated() const { return state == State::kTranslated; }

@@ -128,14 +128,27 @@ void BlockCache::link(Block* from, unsigned index, Block* target, uint32_t exec_
   BlockExit& exit = from->exits[index];
   // A check that failed because the page is mapped elsewhere now: the exit moves on to the new target.
   if (exit.target != nullptr) {
-    std::erase_if(exit.target->incoming,
-                  [&](const Block::Incoming& in) { return in.from == from && in.exit == index; });
+    std::erase(exit.target->incoming, Block::Incoming{from, static_cast<uint16_t>(index)});
   }
   exit.target = target;
   target->incoming.push_back({from, static_cast<uint16_t>(index)});
   code_.patch_relative(from->code + exit.jump, target->entry_address(exit.flags));
   if (exit.check != 0) code_.patch_value(from->code + exit.check, exec_frame);
   ++links_;
+}
+
+void BlockCache::learn(Block* from, unsigned index, Block* target, uint32_t exec_frame) {
+  BranchTable& table = *from->table;
+  const Block::Incoming edge{from, static_cast<uint16_t>(index), true};
+  if (table.targets[index] != nullptr) std::erase(table.targets[index]->incoming, edge);
+  table.targets[index] = target;
+  target->incoming.push_back(edge);
+  code_.patch_address(from->code + table.address_of(index), target->entry_address(FlagState::kSaved));
+  code_.patch_value(from->code + table.rip_of(index), target->rip);
+  if (!table.near) code_.patch_value(from->code + table.frame_of(index), exec_frame);
+  table.learned_anew += table.known[index];
+  table.known[index] = true;
+  ++table_entries_;
 }
 
 void BlockCache::remove_from_bucket(Block* block) {
@@ -159,15 +172,24 @@ void BlockCache::kill(Block* block) {
   unlink_page(block->physical & ~kPageMask, block);
   if (block->crosses) unlink_page(block->second_page, block);
   for (const Block::Incoming& in : block->incoming) {
+    if (in.in_table) {
+      BranchTable& table = *in.from->table;
+      table.targets[in.exit] = nullptr;
+      code_.patch_address(in.from->code + table.address_of(in.exit), in.from->code + table.unknown);
+      continue;
+    }
     BlockExit& exit = in.from->exits[in.exit];
     exit.target = nullptr;
     code_.patch_relative(in.from->code + exit.jump, in.from->code + exit.stub);
   }
   block->incoming.clear();
   for (unsigned i = 0; i < block->exits.size(); ++i) {
-    if (block->exits[i].target == nullptr) continue;
-    std::erase_if(block->exits[i].target->incoming,
-                  [&](const Block::Incoming& in) { return in.from == block && in.exit == i; });
+    if (Block* target = block->exits[i].target)
+      std::erase(target->incoming, Block::Incoming{block, static_cast<uint16_t>(i)});
+  }
+  for (unsigned i = 0; block->table != nullptr && i < block->table->size; ++i) {
+    if (Block* target = block->table->targets[i])
+      std::erase(target->incoming, Block::Incoming{block, static_cast<uint16_t>(i), true});
   }
   const unsigned slot = JumpCache::slot(block->rip, block->mode.promoted());
   const auto entry = reinterpret_cast<uint64_t>(block->entry_address(FlagState::kSaved));
@@ -308,6 +330,7 @@ void BlockCache::visit_stats(const std::function<void(std::string_view, uint64_t
   visit("blocks/evicted", evicted_);
   visit("blocks/not translated (yet)", cold_);
   visit("blocks/jumps linked", links_);
+  visit("blocks/branch table entries", table_entries_);
   visit("blocks/self-checking", self_checking_);
   visit("blocks/self-checks failed", checks_failed_);
   visit("code pages/forgotten", pages_forgotten_);

@@ -36,6 +36,8 @@ class BlockCache final : private MemoryListener {
   Block* find_by_host(const uint8_t* host) const;
 
   void link(Block* from, unsigned exit, Block* target, uint32_t exec_frame);
+  /// Entry `index` of the table of `from` leads to `target`, in a page with that exec_frame.
+  void learn(Block* from, unsigned index, Block* target, uint32_t exec_frame);
   /// A cold block in place of this one, for another translation.
   Block* replace(Block* block);
   void clear();
@@ -105,7 +107,8 @@ class BlockCache final : private MemoryListener {
   MixedPages mixed_;
   uint64_t pages_forgotten_ = 0, pages_mixed_ = 0, pages_protected_again_ = 0, self_checking_ = 0,
            checks_failed_ = 0;
-  uint64_t translated_ = 0, invalidated_ = 0, evicted_ = 0, guest_bytes_ = 0, host_bytes_ = 0, links_ = 0;
+  uint64_t translated_ = 0, invalidated_ = 0, evicted_ = 0, guest_bytes_ = 0, host_bytes_ = 0, links_ = 0,
+           table_entries_ = 0;
 };
 
 }  // namespace vireo::translator

@@ -43,6 +43,10 @@ void CodeBuffer::patch_relative(const uint8_t* place, const uint8_t* target) {
   patch_value(place, static_cast<uint32_t>(target - (place + 4)));
 }
 
+void CodeBuffer::patch_address(const uint8_t* place, const uint8_t* target) {
+  std::memcpy(writable(place), &target, sizeof target);
+}
+
 void CodeBuffer::patch_value(const uint8_t* place, uint32_t value) {
   std::memcpy(writable(place), &value, sizeof value);
 }

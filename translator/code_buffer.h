@@ -29,6 +29,8 @@ class CodeBuffer {
   /// Sets the 32-bit operand at `place` so that a relative jump or call reaches `target`.
   void patch_relative(const uint8_t* place, const uint8_t* target);
   void patch_value(const uint8_t* place, uint32_t value);
+  /// Sets the 64-bit host address at `place`.
+  void patch_address(const uint8_t* place, const uint8_t* target);
 
  private:
   CodeBuffer(uint8_t* writable, const uint8_t* executable, uint64_t bytes)

@@ -57,6 +57,10 @@ class Dump {
         return fmt::format("side exit to {:08x}", block_.exits[part.index].target_rip);
       case CodePart::Kind::kExit:
         return fmt::format("exit to {:08x}, not linked", block_.exits[part.index].target_rip);
+      case CodePart::Kind::kUnknown:
+        return "branch table: entry not known";
+      case CodePart::Kind::kTable:
+        return fmt::format("branch table: {} entries", block_.table->size);
     }
     return "?";
   }
@@ -105,7 +109,9 @@ void trace_code(const Block& block, isa::CodeSize code_size, std::span<const Sca
   const Dump dump(block, insns, trampolines);
   for (size_t i = 0; i < parts.size(); ++i) {
     const uint32_t end = i + 1 < parts.size() ? parts[i + 1].offset : block.code_bytes;
-    dump.part_lines(dump.guest_side(parts[i], code_size), parts[i].offset, end);
+    // Data, not code.
+    const uint32_t shown = parts[i].kind == CodePart::Kind::kTable ? parts[i].offset : end;
+    dump.part_lines(dump.guest_side(parts[i], code_size), parts[i].offset, shown);
   }
 }
 

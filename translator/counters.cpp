@@ -39,6 +39,8 @@ std::string_view leaving_name(Leaving leaving) {
       return "jump not linked";
     case Leaving::kIndirect:
       return "target not in the jump cache";
+    case Leaving::kTable:
+      return "branch table entry not known";
     case Leaving::kCountdown:
       return "countdown";
     case Leaving::kStep:

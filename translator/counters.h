@@ -14,6 +14,7 @@ namespace vireo::translator {
 enum class Leaving : uint8_t {
   kLink,         ///< a direct branch to a block that it is not linked to
   kIndirect,     ///< an indirect branch to an EIP that is not in the jump cache
+  kTable,        ///< an entry of a branch table that is not known, or another one now
   kCountdown,    ///< the limit of retired instructions, or the time to look up
   kStep,         ///< the rest of an instruction is the interpreter's
   kNoFpu,        ///< x87, MMX or SSE instructions that may not execute now

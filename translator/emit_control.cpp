@@ -35,10 +35,8 @@ uint32_t branch_target(const ScannedInsn& x) {
   return x.insn.operand_size == 2 ? target & 0xffff : target;
 }
 
-bool Emitter::same_page(uint32_t rip) const {
-  // A block that crosses has checked its second page.
-  const uint32_t page = (block_->rip + mode_.code_base) / kPageSize + (block_->crosses ? 1 : 0);
-  return (rip + mode_.code_base) / kPageSize == page;
+bool is_indirect_branch(const ScannedInsn& x) {
+  return x.insn.opcode == 0xff && (x.row->mnemonic == Mnemonic::JMP || x.row->mnemonic == Mnemonic::CALL);
 }
 
 size_t Emitter::new_exit(uint32_t rip, FlagState flags) {
@@ -67,7 +65,7 @@ void Emitter::emit_page_check(size_t exit, uint32_t rip, const Label& stub) {
 
 void Emitter::emit_edge(uint32_t rip) {
   ended_ = true;
-  const bool near = same_page(rip);
+  const bool near = block_->ends_in_page_of(rip);
   if (!near) save_flags();
   const size_t exit = new_exit(rip, flags_);
   const Label stub = a.newLabel();
@@ -82,7 +80,7 @@ bool Emitter::emit_jcc(const ScannedInsn& x) {
   if (beyond_code_limit(target)) return false;
   restore_flags();
   auto condition = static_cast<x86::CondCode>(x.insn.condition());
-  if (same_page(target)) {
+  if (block_->ends_in_page_of(target)) {
     const bool taken_inside = goes_on_at(target) && target != x.next_rip;
     const size_t exit = new_exit(taken_inside ? x.next_rip : target, FlagState::kEflags);
     const Label stub = a.newLabel();
@@ -135,9 +133,14 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const bool indirect = x.insn.opcode == 0xff;
   const bool pair = environment_.options.pair_calls;
   if (indirect) {
-    // The push of a group needs no address, and r12 may be the group's.
-    const Gp target = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
-    if (!load_branch_target(x, target)) return false;
+    // A register has its target still behind the push. The push of a group needs no address, and r12 may be
+    // the group's.
+    const bool in_register =
+        !x.insn.is_memory() && x.insn.rm() != static_cast<unsigned>(Gpr::kRsp) && bytes == 4;
+    const Gp target = in_register                       ? Gp(host::guest32(x.insn.rm()))
+                      : has_group(groups_.stack[insn_]) ? Gp(x86::r10d)
+                                                        : Gp(x86::r12d);
+    if (!in_register && !load_branch_target(x, target)) return false;
     check_code_limit(target);
     push_immediate(return_rip, bytes);
     save_flags();
@@ -153,6 +156,7 @@ bool Emitter::emit_call(const ScannedInsn& x) {
       a.bind(jump);
     }
     if (target != x86::r10d) a.mov(x86::r10d, target);
+    emit_table_jump();
     emit_lookup_jump();
     return true;
   }
@@ -167,7 +171,7 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const size_t exit = new_exit(target, FlagState::kSaved);
   const Label stub = a.newLabel();
   edge_stubs_.push_back({stub, exit});
-  if (!same_page(target)) emit_page_check(exit, target, stub);
+  if (!block_->ends_in_page_of(target)) emit_page_check(exit, target, stub);
   a.mov(x86::r10d, return_rip);
   a.push(x86::r10);
   a.call(stub);
@@ -203,6 +207,7 @@ bool Emitter::emit_jmp_indirect(const ScannedInsn& x) {
   if (!load_branch_target(x, x86::r10d)) return false;
   save_flags();
   check_code_limit(x86::r10d);
+  emit_table_jump();
   emit_lookup_jump();
   return true;
 }
@@ -224,6 +229,82 @@ void Emitter::check_code_limit(const Gp& target) {
   save_flags();
   a.cmp(target.r32(), mode_.code_limit);
   a.ja(step_label());
+}
+
+bool Emitter::table_load_replaces_index() const {
+  const isa::Insn& load = insns_[table_shape_.load].insn;
+  return table_shape_.load + 1u < insns_.size() && load.reg() == load.index;
+}
+
+void Emitter::keep_table_index() {
+  if (!table_load_replaces_index()) return;
+  index_in_value_ = std::none_of(groups_.groups.begin(), groups_.groups.end(), [&](const PageGroup& group) {
+    return group.in_register && group.last >= insn_;
+  });
+  const Gp index = host::guest32(insns_[insn_].insn.index);
+  if (index_in_value_) {
+    a.mov(host::kValue.r32(), index);
+  } else {
+    a.mov(VIREO_FRAME(branch_index), index);
+  }
+}
+
+// The host's branch needs the index alone: what the guest's table has there is compared beside that.
+void Emitter::emit_table_jump() {
+  if (table_shape_.size == 0) return;
+  block_->table = std::make_unique<BranchTable>();
+  BranchTable& table = *block_->table;
+  table.size = table_shape_.size;
+  table.near = table_shape_.near;
+  table.targets.resize(table.size);
+  table.known.resize(table.size);
+  branch_table_ = a.newLabel();
+  table_unknown_ = a.newLabel();
+  const Label beyond = a.newLabel();
+  const Gp index = table_index();
+  if (table_load_replaces_index() && !index_in_value_) a.mov(index, VIREO_FRAME(branch_index));
+  const auto element = [&](unsigned shift, uint32_t offset) {
+    return x86::ptr(x86::r11, index.r64(), shift, static_cast<int32_t>(offset), 1u << shift);
+  };
+  a.lea(x86::r11, x86::ptr(branch_table_));
+  a.cmp(index, table.size);
+  a.jae(beyond);
+  a.cmp(element(2, table.rip_of(0)), x86::r10d);
+  a.jne(table_unknown_);
+  if (!table.near) {
+    table_moved_ = a.newLabel();
+    if (mode_.code_base != 0) a.lea(x86::r10d, x86::ptr(x86::r10, static_cast<int32_t>(mode_.code_base)));
+    emit_page_number(x86::r10d, x86::r10d);
+    a.mov(x86::r10d,
+          x86::dword_ptr(host::kTlb, x86::r10, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
+    a.cmp(element(2, table.frame_of(0)), x86::r10d);
+    a.jne(table_moved_);
+  }
+  a.jmp(element(3, table.address_of(0)));
+  a.bind(beyond);
+}
+
+void Emitter::emit_branch_table() {
+  if (!branch_table_.isValid()) return;
+  BranchTable& table = *block_->table;
+  const Gp index = table_index();
+  start_part(CodePart::Kind::kUnknown);
+  table.unknown = offset();
+  if (table_moved_.isValid()) {  // r10 has had the EIP
+    a.bind(table_moved_);
+    a.mov(x86::r10d, x86::ptr(x86::r11, index.r64(), 2, static_cast<int32_t>(table.rip_of(0))));
+  }
+  a.bind(table_unknown_);
+  a.mov(VIREO_FRAME(branch_target), x86::r10d);
+  a.mov(VIREO_FRAME(branch_index), index);
+  call_to(environment_.trampolines.exit_call_saved);
+  add_site(Site::Kind::kTable, 0);
+  a.align(AlignMode::kData, 8);
+  start_part(CodePart::Kind::kTable);
+  a.bind(branch_table_);
+  table.arrays = offset();
+  for (unsigned i = 0; i < table.size; ++i) a.dq(reinterpret_cast<uint64_t>(address_ + table.unknown));
+  for (unsigned i = 0; i < table.size * (table.near ? 1u : 2u); ++i) a.dd(0);
 }
 
 void Emitter::emit_lookup_jump() {

@@ -251,19 +251,17 @@ bool is_constant(const isa::Insn& insn) {
   return insn.base >= isa::kNoRegister && insn.index >= isa::kNoRegister;
 }
 
-/// An aligned element of a table at a constant offset.
+}  // namespace
+
 bool is_table(const isa::Insn& insn, unsigned bytes) {
   return insn.base >= isa::kNoRegister && insn.index < isa::kNoRegister && insn.address_size == 4 &&
          std::has_single_bit(bytes) && (1u << insn.scale) % bytes == 0 && insn.disp % bytes == 0;
 }
 
-}  // namespace
-
 /// What the current instruction reads is where the block's indirect branch goes.
 bool Emitter::is_branch_target() const {
   const ScannedInsn& branch = insns_.back();
-  const bool indirect = branch.insn.opcode == 0xff && (branch.row->mnemonic == isa::Mnemonic::JMP ||
-                                                       branch.row->mnemonic == isa::Mnemonic::CALL);
+  const bool indirect = is_indirect_branch(branch);
   if (!indirect || insn_ + 1u == insns_.size()) return indirect;
   const ScannedInsn& x = insns_[insn_];
   return !branch.insn.is_memory() && x.row->mnemonic == isa::Mnemonic::MOV &&

@@ -129,6 +129,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.insn_offset.clear();
   block.sites.clear();
   block.exits.clear();
+  block.table.reset();
   block.interpreted.clear();
   block.behind_sti = 0;
   start_part(CodePart::Kind::kEntry);
@@ -156,6 +157,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
     start_part(CodePart::Kind::kInsn, insn_);
     if (polls_late_ && insn_ == block.poll_at) emit_poll(FlagState::kSaved);
     emit_group_probes();
+    if (table_shape_.size != 0 && insn_ == table_shape_.load) keep_table_index();
     const bool interpret = (block.always_interpret >> insn_ & 1) != 0 && !x.live_immediate;
     if (interpret || !emit_insn(x)) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
@@ -184,6 +186,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
     emit_edge(next_rip);
   }
   emit_slow_paths();
+  emit_branch_table();
   block.code = address_;
   block.code_bytes = offset();
   std::sort(block.sites.begin(), block.sites.end(),

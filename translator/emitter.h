@@ -29,6 +29,13 @@ struct ScannedInsn {
   bool live_immediate = false;
 };
 
+/// That of an indirect branch at a block's end, as it is to be.
+struct BranchTableShape {
+  uint16_t size = 0;  ///< 0: none
+  bool near = false;
+  uint16_t load = 0;  ///< the instruction that reads the guest's table: the branch, or a MOV right before it
+};
+
 /// What the host and the machine give the emitter.
 struct EmitterEnvironment {
   const Options& options;
@@ -55,6 +62,8 @@ struct CodePart {
     kSlow,      ///< instruction `index`, when its fast path cannot
     kSideExit,  ///< exit `index`, taken from inside the block
     kExit,      ///< exit `index`, while it is not linked
+    kUnknown,   ///< an entry of the BranchTable that is not known
+    kTable,     ///< the BranchTable's arrays
   };
   uint32_t offset;
   Kind kind;
@@ -67,6 +76,10 @@ bool is_system_call(const ScannedInsn& x);
 bool may_write_memory(const ScannedInsn& x);
 /// Of a direct near branch.
 uint32_t branch_target(const ScannedInsn& x);
+/// JMP or CALL by a register or memory operand.
+bool is_indirect_branch(const ScannedInsn& x);
+/// An aligned element of a table at a constant offset.
+bool is_table(const isa::Insn& insn, unsigned bytes);
 /// ScannedInsn::live_immediate is for instructions like this.
 bool may_have_live_immediate(const ScannedInsn& x);
 
@@ -77,6 +90,8 @@ class Emitter {
   /// Emits `insns` and fills in what the block says of its code.
   void emit_block(std::span<const ScannedInsn> insns, Block& block);
   std::span<const uint8_t> code() const;
+  /// Before emit_block(): its last instruction is a branch through a table.
+  void use_branch_table(const BranchTableShape& shape) { table_shape_ = shape; }
   /// Before emit_block(): notes its parts there.
   void record_parts(std::vector<CodePart>& parts) { parts_ = &parts; }
 
@@ -164,11 +179,20 @@ class Emitter {
   void emit_edge(uint32_t rip);
   void emit_edge_stub(size_t exit);
   size_t new_exit(uint32_t rip, FlagState flags);
-  bool same_page(uint32_t rip) const;
   /// Compares what the target's page maps to with what it mapped to when the exit was linked.
   void emit_page_check(size_t exit, uint32_t rip, const Label& stub);
   /// Indirect branch to the EIP in r10.
   void emit_lookup_jump();
+  /// The same for a branch through a table, to where its entry led before.
+  void emit_table_jump();
+  void emit_branch_table();
+  /// Before the instruction that reads the guest's table into the register that has the index.
+  void keep_table_index();
+  bool table_load_replaces_index() const;
+  Gp table_index() const {
+    return table_load_replaces_index() ? Gp(host::kValue.r32())
+                                       : Gp(host::guest32(insns_[table_shape_.load].insn.index));
+  }
   void check_code_limit(const Gp& target);
   bool load_branch_target(const ScannedInsn& x, const Gp& out);
   bool beyond_code_limit(uint32_t rip) const { return rip > mode_.code_limit; }
@@ -350,6 +374,9 @@ class Emitter {
   size_t first_step_with_fpu_ = 0;  ///< of slow_steps_: those before it are behind it again without the units
   asmjit::Label second_page_changed_, code_changed_;
   std::vector<EdgeStub> edge_stubs_;
+  BranchTableShape table_shape_;
+  bool index_in_value_ = false;  ///< keep_table_index() has put it into kValue; else into the Frame
+  asmjit::Label branch_table_, table_unknown_, table_moved_;
   std::vector<SideExit> side_exits_;
   std::span<const ScannedInsn> insns_;
 };

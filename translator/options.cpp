@@ -22,6 +22,7 @@ struct Switch {
 constexpr Switch kSwitches[] = {
     {"chain", &Options::chain},
     {"lookup", &Options::inline_lookup},
+    {"tables", &Options::branch_tables},
     {"pairs", &Options::pair_calls},
     {"inline-memory", &Options::inline_memory},
     {"fpu", &Options::fpu},

@@ -18,6 +18,7 @@ struct Options {
   unsigned max_block_insns = 48;
   bool chain = true;          ///< blocks jump to each other directly
   bool inline_lookup = true;  ///< indirect branches look their target up without leaving translated code
+  bool branch_tables = true;  ///< indirect branches through tables remember where each entry led
   bool pair_calls = true;     ///< guest calls and returns use the host's
   bool inline_memory = true;  ///< else every memory access is the interpreter's
   bool page_groups = true;    ///< one probe for several accesses of a block to one page

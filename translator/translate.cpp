@@ -1,5 +1,6 @@
 // From guest bytes to a published block.
 #include <algorithm>
+#include <cstring>
 
 #include "core/check.h"
 #include "core/isa/cpuid.h"
@@ -106,6 +107,65 @@ void Translator::Impl::scan(Block& block) {
   if (scanned.empty() && status == isa::DecodeStatus::kNeedMoreBytes) scan_crossing(block);
 }
 
+namespace {
+
+/// How many entries the guest's table has, by the comparison of its index that the block makes before; 0: not
+/// known.
+unsigned compared_size(std::span<const ScannedInsn> insns) {
+  constexpr uint8_t kAbove = 7;
+  for (size_t i = insns.size() - 1; i-- > 1;) {
+    if (insns[i].row->mnemonic != isa::Mnemonic::JCC || insns[i].insn.condition() != kAbove) continue;
+    const ScannedInsn& before = insns[i - 1];
+    const bool compares = before.row->mnemonic == isa::Mnemonic::CMP && before.insn.imm_size != 0;
+    return compares && before.insn.imm < BranchTable::kMostEntries
+               ? static_cast<unsigned>(before.insn.imm) + 1
+               : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+BranchTableShape Translator::Impl::find_branch_table(const Block& block) const {
+  constexpr unsigned kBytes = 4;
+  const ScannedInsn& branch = scanned.back();
+  if (!options.branch_tables || block.no_table || !is_indirect_branch(branch) ||
+      branch.insn.operand_size != kBytes) {
+    return {};
+  }
+  BranchTableShape shape;
+  shape.load = static_cast<uint16_t>(scanned.size() - 1);
+  if (!branch.insn.is_memory()) {
+    if (shape.load == 0) return {};
+    const ScannedInsn& before = scanned[--shape.load];
+    const bool loads = before.row->mnemonic == isa::Mnemonic::MOV && before.insn.opcode == 0x8b &&
+                       before.insn.is_memory() && before.insn.operand_size == kBytes &&
+                       before.insn.reg() == branch.insn.rm() &&
+                       branch.insn.rm() != static_cast<unsigned>(Gpr::kRsp);
+    if (!loads) return {};
+  }
+  const isa::Insn& load = scanned[shape.load].insn;
+  if (load.scale != 2 || !is_table(load, kBytes) || !is_flat(mode.mode, load.segment)) return {};
+  // Beyond that it is no function of the same program.
+  constexpr uint32_t kFar = 16 << 20;
+  const unsigned compared = compared_size(scanned);
+  const unsigned most =
+      compared == 0 ? BranchTable::kMostEntries : std::min(compared, BranchTable::kMostEntries);
+  shape.near = true;
+  for (unsigned i = 0; i < most; ++i) {
+    const uint32_t linear = static_cast<uint32_t>(load.disp) + kBytes * i;
+    const std::optional<Gpa> place = context.mmu.probe({linear});
+    const uint8_t* page = place ? context.memory.page({place->value & ~kPageMask}).read : nullptr;
+    if (page == nullptr) break;
+    uint32_t target;
+    std::memcpy(&target, page + (place->value & kPageMask), kBytes);
+    if (compared == 0 && target - block.rip + kFar > 2 * kFar) break;
+    shape.near &= block.ends_in_page_of(target);
+    shape.size = static_cast<uint16_t>(i + 1);
+  }
+  return shape;
+}
+
 /// A block that is a loop holds several turns of it: one poll does for all.
 void Translator::Impl::unroll() {
   constexpr size_t kMostTurns = 4;
@@ -132,11 +192,12 @@ void Translator::Impl::translate(Block& block) {
     const uint8_t* first = scanned.front().bytes.data();
     block.made_of.assign(first, scanned.back().bytes.data() + scanned.back().bytes.size());
   }
+  block.code_base = mode.code_base;
   const uint8_t* address = blocks->reserve(kMaxBlockCode);
   Emitter emitter(environment, mode, address);
   std::vector<CodePart> parts;
   if (log_enabled(LogCategory::kCode)) emitter.record_parts(parts);
-  block.code_base = mode.code_base;
+  emitter.use_branch_table(find_branch_table(block));
   emitter.emit_block(scanned, block);
   CHECK(block.code_bytes <= kMaxBlockCode);
   buffer->write(address, emitter.code());

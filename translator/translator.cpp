@@ -463,7 +463,7 @@ Block* Translator::Impl::find_block(bool plain) {
 void Translator::Impl::leave_to_interpreter(Interp::Amount amount, uint64_t& counter) {
   todo = amount;
   interpreted_as = &counter;
-  link_from = nullptr;
+  edge = {};
 }
 
 std::optional<ExitReason> Translator::Impl::advance(uint64_t retired_limit) {
@@ -491,12 +491,13 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     look_at_policies();
     if (mode_changed()) refresh_mode();
     Block* block = find_in_jump_cache();
-    if (block != nullptr && link_from == nullptr &&
+    if (block != nullptr && edge.from == nullptr &&
         limits.retired - cpu.retired >= block->insn_count + kLatestPoll) {
       execute(*block, limits.retired);
       continue;
     }
-    const bool plain = link_from != nullptr && link_from->exits[link_exit].plain;
+    const BlockExit* const exit = edge.exit();
+    const bool plain = exit != nullptr && exit->plain;
     page_fault.reset();
     block = find_block(plain);
     if (block == nullptr) {
@@ -513,7 +514,9 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
         leave_to_interpreter(Interp::Amount::kBlock, stats.cold);
         continue;
       }
-      block->entered_with = link_from != nullptr ? link_from->exits[link_exit].flags : FlagState::kEflags;
+      block->entered_with = exit != nullptr ? exit->flags
+                            : edge.in_table ? FlagState::kSaved
+                                            : FlagState::kEflags;
       translate(*block);
     }
     if (block->state == Block::State::kInterpret) {
@@ -524,11 +527,7 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
     }
     const uint32_t exec_frame =
         context.mmu.exec_frame({(code_base + cpu.rip) & 0xffffffff}, interp.privilege());
-    if (Block* from = std::exchange(link_from, nullptr); from != nullptr && from->translated() &&
-                                                         from->mode.of_cpu() == mode.mode && options.chain &&
-                                                         from->exits[link_exit].target_rip == block->rip) {
-      blocks->link(from, link_exit, block, exec_frame);
-    }
+    link(std::exchange(edge, {}), *block, exec_frame);
     if (!plain) {
       const unsigned slot = JumpCache::slot(block->rip, mode.mode.promoted());
       frame->jumps.entries[slot] = {jump_tag(block->rip, exec_frame),
@@ -540,6 +539,29 @@ ExitReason Translator::Impl::run(const RunLimits& limits) {
       continue;
     }
     execute(*block, limits.retired);
+  }
+}
+
+void Translator::Impl::link(const Edge& taken, Block& target, uint32_t exec_frame) {
+  Block* from = taken.from;
+  if (from == nullptr || !from->translated() || from->mode.of_cpu() != mode.mode) return;
+  if (taken.target_rip != target.rip) return;  // an interrupt has been taken in between
+  if (taken.in_table) {
+    blocks->learn(from, taken.index, &target, exec_frame);
+  } else if (options.chain) {
+    blocks->link(from, taken.index, &target, exec_frame);
+  }
+}
+
+void Translator::Impl::handle_unknown_entry(Block& block) {
+  if (!block.translated()) return;
+  const BranchTable& table = *block.table;
+  // The guest may have changed its table, but not for ever.
+  const bool changing = table.learned_anew == BranchTable::kMostAnew;
+  if (!changing && (!table.near || block.ends_in_page_of(frame->branch_target))) {
+    edge = {&block, frame->branch_index, frame->branch_target, true};
+  } else if (options.adapt) {
+    replace(block)->no_table = true;
   }
 }
 
@@ -640,6 +662,7 @@ Block* Translator::Impl::replace(Block& block) {
   fresh->always_interpret = block.always_interpret;
   fresh->always_probe = block.always_probe;
   fresh->large_tables = block.large_tables;
+  fresh->no_table = block.no_table;
   ++stats.adapted;
   return fresh;
 }
@@ -673,8 +696,7 @@ void Translator::Impl::handle_exit() {
   switch (site.kind) {
     case Site::Kind::kLink:
       cpu.rip = block->exits[site.insn].target_rip;
-      link_from = block;
-      link_exit = site.insn;
+      edge = {block, site.insn, block->exits[site.insn].target_rip};
       count_exit(Leaving::kLink);
       break;
     case Site::Kind::kReadSaved:
@@ -695,6 +717,11 @@ void Translator::Impl::handle_exit() {
       step(site.insn);
       count_exit(Leaving::kOtherPage);
       if (options.adapt && block->translated()) replace(*block)->large_tables |= block->copies_of(site.insn);
+      break;
+    case Site::Kind::kTable:
+      cpu.rip = frame->branch_target;
+      count_exit(Leaving::kTable);
+      handle_unknown_entry(*block);
       break;
     case Site::Kind::kStep:
     case Site::Kind::kFaultEflags:

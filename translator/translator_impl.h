@@ -53,11 +53,25 @@ struct Translator::Impl {
   bool scan_crossing(Block& block);
   /// Repeats in `scanned` a block that is a short loop.
   void unroll();
+  /// By what the guest's table has now.
+  BranchTableShape find_branch_table(const Block& block) const;
   bool accept_changing(ScannedInsn& x, uint64_t physical) const;
   /// Appends to `scanned` if the CPU model has the instruction.
   isa::DecodeStatus decode_one(std::span<const uint8_t> bytes, uint32_t rip);
   /// Runs translated code from `block` on until it leaves; the CpuState is complete afterwards.
   void execute(Block& block, uint64_t retired_limit);
+  /// An exit of a block, or an entry of its BranchTable.
+  struct Edge {
+    Block* from = nullptr;
+    unsigned index = 0;
+    uint32_t target_rip = 0;
+    bool in_table = false;
+    const BlockExit* exit() const { return from != nullptr && !in_table ? &from->exits[index] : nullptr; }
+  };
+  /// Makes the edge lead to its target without leaving.
+  void link(const Edge& taken, Block& target, uint32_t exec_frame);
+  /// What a block's BranchTable does not know.
+  void handle_unknown_entry(Block& block);
   /// What the exit says to do next. Returns what advance() has to execute.
   void handle_exit();
   struct InsnBytes {
@@ -148,9 +162,8 @@ struct Translator::Impl {
   std::optional<isa::Insn> fetched_already;
   /// The instruction whose access try_again() was asked for last.
   InsnBytes before_walk;
-  /// The exit that the block at the new CS:RIP is to be linked to.
-  Block* link_from = nullptr;
-  unsigned link_exit = 0;
+  /// By which the block at the new CS:RIP has been reached.
+  Edge edge;
   /// Of the BlockCache, when the translated code that is running was entered.
   uint64_t code_epoch = 0;
   /// The running block may be dead: an accessed or dirty flag has been set in a table that is code, too.

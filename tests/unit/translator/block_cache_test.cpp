@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kRam = uint64_t{1} << 20;
 constexpr uint64_t kCodeBytes = uint64_t{1} << 20;
-constexpr uint32_t kJump = 1, kStub = 64, kCheck = 32;  ///< offsets in a block's code
+constexpr uint32_t kJump = 1, kStub = 64, kArrays = 80, kCheck = 32;  ///< offsets in a block's code
 
 class BlockCacheTest : public testing::Test {
  protected:
@@ -45,6 +45,27 @@ class BlockCacheTest : public testing::Test {
     return place + 4 + distance;
   }
   static const uint8_t* stub(const Block* block) { return block->code + kStub; }
+
+  /// The same with a table of two entries.
+  Block* add_with_table(uint64_t physical) {
+    Block* block = add(physical);
+    block->table = std::make_unique<BranchTable>();
+    block->table->size = 2;
+    block->table->arrays = kArrays;
+    block->table->unknown = kStub;
+    block->table->targets.resize(2);
+    block->table->known.resize(2);
+    return block;
+  }
+  template <class T>
+  static T value_at(const Block* block, uint32_t offset) {
+    T value;
+    std::memcpy(&value, block->code + offset, sizeof value);
+    return value;
+  }
+  static const uint8_t* entry_leads_to(const Block* block, unsigned index) {
+    return value_at<const uint8_t*>(block, block->table->address_of(index));
+  }
 
   void guest_writes(uint64_t physical, uint64_t size) {
     const std::vector<uint8_t> bytes(size, 0x90);
@@ -116,6 +137,37 @@ TEST_F(BlockCacheTest, AnExitMovesOnToAnotherTarget) {
   EXPECT_TRUE(before->incoming.empty());
   guest_writes(0x2000, 1);
   EXPECT_EQ(leads_to(from), now->entry_address(FlagState::kEflags)) << "the old target is no business of it";
+}
+
+TEST_F(BlockCacheTest, AnEntryOfATableLeadsToItsTargetUntilThatDies) {
+  Block* from = add_with_table(0x1000);
+  Block* first = add(0x2000);
+  Block* second = add(0x3000);
+  cache->learn(from, 0, first, 0x12);
+  cache->learn(from, 1, second, 0x13);
+  EXPECT_EQ(entry_leads_to(from, 0), first->entry_address(FlagState::kSaved));
+  EXPECT_EQ(entry_leads_to(from, 1), second->entry_address(FlagState::kSaved));
+  EXPECT_EQ(value_at<uint32_t>(from, from->table->rip_of(1)), second->rip);
+  EXPECT_EQ(value_at<uint32_t>(from, from->table->frame_of(1)), 0x13u);
+  guest_writes(0x3000, 1);
+  EXPECT_EQ(entry_leads_to(from, 0), first->entry_address(FlagState::kSaved));
+  EXPECT_EQ(entry_leads_to(from, 1), stub(from));
+  EXPECT_EQ(from->table->learned_anew, 0u);
+  cache->learn(from, 1, first, 0x12);
+  EXPECT_EQ(from->table->learned_anew, 1u);
+  guest_writes(0x1000, 1);
+  EXPECT_TRUE(first->incoming.empty());
+}
+
+TEST_F(BlockCacheTest, AnEntryMovesOnToAnotherTarget) {
+  Block* from = add_with_table(0x1000);
+  Block* before = add(0x2000);
+  Block* now = add(0x3000);
+  cache->learn(from, 1, before, 0);
+  cache->learn(from, 1, now, 0);
+  EXPECT_TRUE(before->incoming.empty());
+  guest_writes(0x2000, 1);
+  EXPECT_EQ(entry_leads_to(from, 1), now->entry_address(FlagState::kSaved));
 }
 
 TEST_F(BlockCacheTest, AWriteKillsTheBlocksItOverlaps) {
