@@ -80,7 +80,7 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "Changes to engine bt, comma-separated: hot=N (executions before translation; 0: at first "
          "sight), cache=SIZE (host code kept), block=N (guest instructions in a block); no-chain, "
          "no-lookup, no-pairs, no-groups, no-side-exits, no-adapt, no-self-check, "
-         "no-inline-memory, no-fpu, no-strings, no-system, no-late-poll, no-tables, no-unroll, "
+         "no-inline-memory, no-fpu, no-strings, no-system, no-late-poll, no-tables, no-defer-esp, no-unroll, "
          "no-descriptors, "
          "no-windows, no-trust, "
          "all-off; chain and so on turn one back on; window-after=N: instructions after which is judged "

@@ -173,6 +173,7 @@ struct Site {
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;
   Kind kind;
+  int8_t esp = 0;  ///< the guest's ESP is its host register plus this
 };
 
 }  // namespace vireo::translator

@@ -143,10 +143,10 @@ bool Emitter::emit_call(const ScannedInsn& x) {
     if (!in_register && !load_branch_target(x, target)) return false;
     check_code_limit(target);
     push_immediate(return_rip, bytes);
+    settle_esp();
     save_flags();
     if (pair) {
-      a.mov(x86::r11d, return_rip);
-      a.push(x86::r11);
+      a.push(static_cast<int32_t>(return_rip));
       const Label jump = a.newLabel();
       a.call(jump);
       // The landing: here the return comes back.
@@ -163,6 +163,7 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const uint32_t target = branch_target(x);
   if (beyond_code_limit(target)) return false;
   push_immediate(return_rip, bytes);
+  settle_esp();
   save_flags();
   if (!pair) {
     emit_edge(target);
@@ -172,8 +173,7 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const Label stub = a.newLabel();
   edge_stubs_.push_back({stub, exit});
   if (!block_->ends_in_page_of(target)) emit_page_check(exit, target, stub);
-  a.mov(x86::r10d, return_rip);
-  a.push(x86::r10);
+  a.push(static_cast<int32_t>(return_rip));
   a.call(stub);
   block_->exits[exit].jump = offset() - 4;
   a.lea(x86::rsp, x86::ptr(x86::rsp, 8));
@@ -191,9 +191,10 @@ bool Emitter::emit_ret(const ScannedInsn& x) {
   load_from(x86::r10d, place, bytes);
   check_code_limit(x86::r10d);
   commit_pop(bytes, extra);
+  settle_esp();
   if (environment_.options.pair_calls) {
     const Label unpaired = a.newLabel();
-    a.cmp(x86::r10, x86::ptr(x86::rsp, 8));
+    a.cmp(x86::r10d, x86::dword_ptr(x86::rsp, 8));
     a.jne(unpaired);
     a.ret();
     a.bind(unpaired);

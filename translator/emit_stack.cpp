@@ -1,4 +1,9 @@
 // PUSH, POP, LEAVE, and the stack accesses of CALL and RET.
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
@@ -12,47 +17,152 @@ namespace {
 
 constexpr unsigned kEsp = 4, kEbp = 5;
 
+/// In the window, so far from ESP's register.
+x86::Mem on_stack(int32_t offset, unsigned bytes) {
+  x86::Mem place = x86::ptr(x86::r9d, offset, bytes);
+  place.setSegment(x86::gs);
+  return place;
+}
+
 }  // namespace
 
 x86::Mem Emitter::probe_push(unsigned bytes) {
   if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
-  if (windowed() && mode_.mode.has(Mode::kStack32) && flat(SegReg::kSs)) {
-    Mem place = x86::ptr(x86::r9d, -static_cast<int32_t>(bytes), bytes);
-    place.setSegment(x86::gs);
-    return place;
-  }
-  a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
+  const int32_t below = deferred_esp_ - static_cast<int32_t>(bytes);
+  if (stack_in_window()) return on_stack(below, bytes);
+  a.lea(x86::r10d, x86::ptr(x86::r9, below));
   if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
   return emit_linear(emit_segment(SegReg::kSs, x86::r10d, bytes, true), bytes, true);
 }
 
-void Emitter::commit_push(unsigned bytes) {
-  if (mode_.mode.has(Mode::kStack32)) {
-    a.lea(x86::r9d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
-  } else {
-    a.lea(x86::r10d, x86::ptr(x86::r9, -static_cast<int32_t>(bytes)));
-    a.mov(x86::r9w, x86::r10w);
-  }
-}
-
 x86::Mem Emitter::probe_pop(unsigned bytes) {
   if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
+  if (stack_in_window()) return on_stack(deferred_esp_, bytes);
   Gp offset = x86::r9d;
   if (!mode_.mode.has(Mode::kStack32)) {
     a.movzx(x86::r10d, x86::r9w);
+    offset = x86::r10d;
+  } else if (deferred_esp_ != 0) {
+    a.lea(x86::r10d, x86::ptr(x86::r9, deferred_esp_));
     offset = x86::r10d;
   }
   return emit_linear(emit_segment(SegReg::kSs, offset, bytes, false), bytes, false);
 }
 
+void Emitter::commit_push(unsigned bytes) {
+  move_esp(-static_cast<int32_t>(bytes), x86::r10);
+}
+
 void Emitter::commit_pop(unsigned bytes, unsigned extra) {
-  const auto step = static_cast<int32_t>(bytes + extra);
-  if (mode_.mode.has(Mode::kStack32)) {
-    a.lea(x86::r9d, x86::ptr(x86::r9, step));
+  move_esp(static_cast<int32_t>(bytes + extra), x86::r11);
+}
+
+void Emitter::move_esp(int32_t step, const Gp& scratch) {
+  if (may_defer_esp_) {
+    deferred_esp_ += step;
+  } else if (mode_.mode.has(Mode::kStack32)) {
+    add_to_esp(step);
   } else {
-    a.lea(x86::r11d, x86::ptr(x86::r9, step));
-    a.mov(x86::r9w, x86::r11w);
+    a.lea(scratch.r32(), x86::ptr(x86::r9, step));
+    a.mov(x86::r9w, scratch.r16());
   }
+}
+
+void Emitter::add_to_esp(int32_t bytes) {
+  if (bytes != 0) a.lea(x86::r9d, x86::ptr(x86::r9, bytes));
+}
+
+void Emitter::settle_esp() {
+  add_to_esp(std::exchange(deferred_esp_, 0));
+}
+
+namespace {
+
+constexpr int32_t kMostDeferred = 100;  ///< so that Site::esp holds what one instruction adds, too
+
+/// MOV of ESP to another register.
+bool copies_esp(const ScannedInsn& x) {
+  if (x.row->mnemonic != Mnemonic::MOV || x.insn.operand_size != 4) return false;
+  if (x.insn.opcode == 0x89) return !x.insn.is_memory() && x.insn.reg() == kEsp && x.insn.rm() != kEsp;
+  return x.insn.opcode == 0x8b && !x.insn.is_memory() && x.insn.rm() == kEsp && x.insn.reg() != kEsp;
+}
+
+/// What ADD or SUB adds to ESP.
+std::optional<int32_t> added_to_esp(const ScannedInsn& x) {
+  const bool subtracts = x.row->mnemonic == Mnemonic::SUB;
+  if ((!subtracts && x.row->mnemonic != Mnemonic::ADD) || x.insn.operand_size != 4 ||
+      (x.insn.opcode != 0x81 && x.insn.opcode != 0x83) || x.insn.is_memory() || x.insn.rm() != kEsp) {
+    return std::nullopt;
+  }
+  const auto imm = static_cast<int64_t>(static_cast<int32_t>(x.insn.imm));
+  if (std::abs(imm) > kMostDeferred) return std::nullopt;
+  return static_cast<int32_t>(subtracts ? -imm : imm);
+}
+
+}  // namespace
+
+bool Emitter::defers_esp(const ScannedInsn& x) const {
+  return environment_.options.defer_esp && mode_.mode.has(Mode::kStack32) &&
+         environment_.options.inline_memory && !x.live_immediate &&
+         (block_->always_interpret >> insn_ & 1) == 0;
+}
+
+bool Emitter::is_deferred_addition(const ScannedInsn& x) const {
+  return defers_esp(x) && added_to_esp(x) && stays(insn_) && flags_die();
+}
+
+bool Emitter::permits_deferred_esp(const ScannedInsn& x) const {
+  if (!defers_esp(x)) return false;
+  if (copies_esp(x) || is_deferred_addition(x)) return true;
+  const OperandUse use = operand_use(x.insn, *x.row);
+  if (use.names_esp || x.insn.address_size != 4) return false;
+  switch (x.row->insn_class) {
+    case isa::InsnClass::Passthrough:
+      return true;
+    case isa::InsnClass::Stack:
+      return x.row->mnemonic == Mnemonic::PUSH ||
+             (x.row->mnemonic == Mnemonic::POP && (use.opcode_is_gpr || use.rm_is_gpr));
+    case isa::InsnClass::Control:
+      return x.row->mnemonic == Mnemonic::CALL || x.row->mnemonic == Mnemonic::RET;
+    default:
+      return false;
+  }
+}
+
+void Emitter::prepare_esp(const ScannedInsn& x) {
+  may_defer_esp_ = permits_deferred_esp(x);
+  if (deferred_esp_ == 0) return;
+  const bool polls = polls_late_ && insn_ == block_->poll_at;
+  const bool probes = std::any_of(groups_.groups.begin(), groups_.groups.end(),
+                                  [&](const PageGroup& group) { return group.first == insn_; });
+  // The host executes a comparison and the branch behind it as one.
+  const bool before_branch = insn_ + 1u < insns_.size() &&
+                             insns_[insn_ + 1u].row->mnemonic == Mnemonic::JCC &&
+                             (x.row->flags.modified & rflags::kArithmetic) != 0;
+  if (!may_defer_esp_ || polls || probes || before_branch || std::abs(deferred_esp_) > kMostDeferred)
+    settle_esp();
+}
+
+bool Emitter::emit_of_esp(const ScannedInsn& x) {
+  if (!may_defer_esp_) return false;
+  if (is_deferred_addition(x)) {
+    deferred_esp_ += *added_to_esp(x);
+    return true;
+  }
+  if (!copies_esp(x)) return false;
+  const unsigned to = x.insn.opcode == 0x89 ? x.insn.rm() : x.insn.reg();
+  if (deferred_esp_ == 0) {
+    mov_guest(to, x86::r9d);
+  } else {
+    a.lea(host::guest32(to), x86::ptr(x86::r9, deferred_esp_));
+  }
+  return true;
+}
+
+ScannedInsn Emitter::with_deferred_esp(const ScannedInsn& x) const {
+  ScannedInsn shifted = x;
+  if (x.insn.base == kEsp) shifted.insn.disp = static_cast<int32_t>(x.insn.disp + deferred_esp_);
+  return shifted;
 }
 
 void Emitter::push_value(const Gp& value, unsigned bytes) {

@@ -155,15 +155,17 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   for (const ScannedInsn& x : insns) {
     block.insn_offset.push_back(static_cast<uint16_t>(x.rip - block.rip));
     start_part(CodePart::Kind::kInsn, insn_);
+    prepare_esp(x);
     if (polls_late_ && insn_ == block.poll_at) emit_poll(FlagState::kSaved);
     emit_group_probes();
     if (table_shape_.size != 0 && insn_ == table_shape_.load) keep_table_index();
     const bool interpret = (block.always_interpret >> insn_ & 1) != 0 && !x.live_immediate;
-    if (interpret || !emit_insn(x)) emit_interpreted(x);
+    if (interpret || (!emit_of_esp(x) && !emit_insn(with_deferred_esp(x)))) emit_interpreted(x);
     if (!slow_steps_.empty() && slow_steps_.back().insn == insn_) {
       SlowStep& slow = slow_steps_.back();
       a.bind(slow.after);
       slow.flags_after = flags_;
+      slow.esp_after = deferred_esp_;
       slow.fpu_after = fpu_checked_;
       slow.ends_block = ended_;
       use_delta();
@@ -183,6 +185,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.insn_offset.push_back(static_cast<uint16_t>(next_rip - block.rip));
   if (!ended_) {
     start_part(CodePart::Kind::kEnd);
+    settle_esp();
     emit_edge(next_rip);
   }
   emit_slow_paths();
@@ -253,7 +256,7 @@ void Emitter::add_site(Site::Kind kind, uint16_t insn) {
 }
 
 void Emitter::add_site_at(uint32_t at, Site::Kind kind, uint16_t insn) {
-  block_->sites.push_back({at, insn, kind});
+  block_->sites.push_back({at, insn, kind, static_cast<int8_t>(deferred_esp_)});
 }
 
 void Emitter::call_to(const uint8_t* target) {
@@ -312,6 +315,7 @@ bool is_system_call(const ScannedInsn& x) {
 }
 
 void Emitter::emit_interpreted(const ScannedInsn&) {
+  settle_esp();
   save_flags();
   call_interpreter(insn_, false);
   fpu_checked_ = 0;
@@ -321,7 +325,7 @@ void Emitter::emit_interpreted(const ScannedInsn&) {
 
 asmjit::Label Emitter::step_label() {
   if (slow_steps_.empty() || slow_steps_.back().insn != insn_) {
-    slow_steps_.push_back({a.newLabel(), a.newLabel(), insn_});
+    slow_steps_.push_back({a.newLabel(), a.newLabel(), insn_, deferred_esp_});
   }
   return slow_steps_.back().start;
 }
@@ -380,6 +384,7 @@ void Emitter::emit_slow_paths() {
   for (SlowStep& s : slow_steps_) {
     start_part(CodePart::Kind::kSlow, s.insn);
     a.bind(s.start);
+    add_to_esp(s.esp_before);
     call_interpreter(s.insn, true);
     if (s.ends_block) {  // a branch that was not taken
       call_to(environment_.trampolines.exit_call_saved);
@@ -396,6 +401,7 @@ void Emitter::emit_slow_paths() {
       add_site(Site::Kind::kNoFpu, s.insn + 1);
       a.bind(loaded);
     }
+    add_to_esp(-s.esp_after);
     flags_ = FlagState::kSaved;
     if (s.flags_after == FlagState::kEflags) restore_flags();
     a.jmp(s.after);

@@ -142,12 +142,31 @@ class Emitter {
   using Mem = asmjit::x86::Mem;
   /// The place of a push, probed.
   Mem probe_push(unsigned bytes);
+  bool stack_in_window() const { return windowed() && mode_.mode.has(Mode::kStack32) && flat(SegReg::kSs); }
   void commit_push(unsigned bytes);
   /// The place of a pop, probed.
   Mem probe_pop(unsigned bytes);
   void commit_pop(unsigned bytes, unsigned extra = 0);
+  /// Of a push or pop.
+  void move_esp(int32_t step, const Gp& scratch);
   void push_value(const Gp& value, unsigned bytes);
   void push_immediate(uint32_t value, unsigned bytes);
+
+  // --- ESP's register may lag behind (emit_stack.cpp)
+  bool defers_esp(const ScannedInsn& x) const;
+  /// ADD or SUB whose flags nobody sees.
+  bool is_deferred_addition(const ScannedInsn& x) const;
+  /// Instructions that do not mind.
+  bool permits_deferred_esp(const ScannedInsn& x) const;
+  /// Those of them that work on ESP itself.
+  bool emit_of_esp(const ScannedInsn& x);
+  /// Before an instruction.
+  void prepare_esp(const ScannedInsn& x);
+  /// The instruction, its memory operand relative to ESP's register.
+  ScannedInsn with_deferred_esp(const ScannedInsn& x) const;
+  void add_to_esp(int32_t bytes);
+  /// Puts the register right.
+  void settle_esp();
 
   bool emit_rdtsc();
 
@@ -329,6 +348,7 @@ class Emitter {
   struct SlowStep {
     Label start, after;
     uint16_t insn;
+    int32_t esp_before, esp_after = 0;  ///< deferred_esp_ then
     FlagState flags_after = FlagState::kSaved;
     bool ends_block = false;
     uint8_t fpu_after = 0;   ///< fpu_unit bits that have been tested
@@ -359,8 +379,10 @@ class Emitter {
   bool polls_late_ = false;  ///< at Block::poll_at, where the flags are dead
   uint16_t insn_ = 0;        ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
-  uint8_t fpu_checked_ = 0;  ///< fpu_unit bits that the block has tested
-  bool ended_ = false;       ///< the last instruction has emitted how the block ends
+  uint8_t fpu_checked_ = 0;     ///< fpu_unit bits that the block has tested
+  int32_t deferred_esp_ = 0;    ///< the guest's ESP is its host register plus this
+  bool may_defer_esp_ = false;  ///< the current instruction may add to it
+  bool ended_ = false;          ///< the last instruction has emitted how the block ends
   uint32_t count_operand_ = 0;
   struct RemainingOperand {
     uint32_t offset;

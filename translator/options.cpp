@@ -35,6 +35,7 @@ constexpr Switch kSwitches[] = {
     {"self-check", &Options::self_check},
     {"trust", &Options::trust, &Options::trust_asked},
     {"late-poll", &Options::late_poll},
+    {"defer-esp", &Options::defer_esp},
     {"unroll", &Options::unroll},
     {"descriptors", &Options::descriptors},
 };

@@ -24,6 +24,7 @@ struct Options {
   bool page_groups = true;    ///< one probe for several accesses of a block to one page
   bool side_exits = true;     ///< a block goes on behind conditional branches
   bool late_poll = true;      ///< blocks look at the countdown where their flags are dead
+  bool defer_esp = true;      ///< several pushes and pops change the register of ESP once
   bool unroll = true;         ///< a block that is a short loop holds several turns of it
   bool adapt = true;          ///< code whose fast paths keep failing is translated anew without them
   bool self_check = true;     ///< pages with code and data that is written often need no protection

@@ -21,6 +21,12 @@ using interp::Interp;
 
 namespace {
 
+/// What a guest return finds when the pair stack is empty: one that goes to EIP 0 looks like a pair, and is
+/// looked up all the same.
+struct PairStackEnd {
+  uint64_t landing;
+  uint64_t return_rip;
+};
 constexpr size_t kPairStackBytes = size_t{64} << 10;  // with the guard page at its low end
 constexpr uint32_t kLooksAtInterpreted = 1000;
 /// So often translated code comes back at least: to look at the policies, and should the host have had no
@@ -102,9 +108,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   frame->translator = this;
   interp.mirror_segment_views(&frame->views);
   frame->interrupt_waiting = interp.interrupt_waiting();
-  auto* top = reinterpret_cast<uint64_t*>(static_cast<uint8_t*>(pairs) + kPairStackBytes - 16);
-  top[0] = 0;
-  top[1] = ~uint64_t{0};  // equals no guest return address
+  auto* top = reinterpret_cast<PairStackEnd*>(static_cast<uint8_t*>(pairs) + kPairStackBytes) - 1;
   frame->pair_rsp = reinterpret_cast<uint64_t>(top);
   frame->jumps.entries.fill({});
   asm volatile("stmxcsr %0" : "=m"(frame->host_mxcsr));
@@ -149,6 +153,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   const std::vector<uint8_t> bytes =
       make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
   buffer->write(buffer->executable(), bytes);
+  *top = {reinterpret_cast<uint64_t>(trampolines.exit_indirect), 0};
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
                                         (bytes.size() + kPageSize - 1) & ~kPageMask,
                                         options.self_check ? &cpu.retired : nullptr);
@@ -678,6 +683,8 @@ void Translator::Impl::handle_exit() {
   Block* block = blocks->find_by_host(host - 1);
   CHECK(block != nullptr);
   const Site& site = site_at(*block, host);
+  uint64_t& esp = cpu.reg(Gpr::kRsp);
+  esp = (esp + static_cast<uint64_t>(int64_t{site.esp})) & 0xffffffff;
   const auto leave_before = [&](unsigned insn) {
     frame->countdown += static_cast<uint64_t>(int64_t{block->counted_from(insn)});
     cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
