@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <ostream>
+#include <string>
 #include <vector>
 
 #include "core/isa/decode.h"
@@ -155,6 +156,73 @@ TEST(ReencodeForm, AnyHostRegisterIsAMemoryBase) {
     EXPECT_EQ(reencoded({{0x8b, 0x03}, k32, ""}, form), text);
   }
 }
+
+/// The operand of MOV r8d where it is for the emitter, and how long that MOV is.
+struct Place {
+  asmjit::x86::Mem memory;
+  unsigned bytes;
+  const char* host;
+};
+
+void PrintTo(const Place& place, std::ostream* out) {
+  *out << place.host;
+}
+
+namespace x86 = asmjit::x86;
+
+x86::Mem without_base(int32_t disp, const x86::Gp* index = nullptr, unsigned shift = 0) {
+  x86::Mem memory;
+  if (index != nullptr) memory.setIndex(*index, shift);
+  memory.setOffset(disp);
+  return memory;
+}
+
+x86::Mem in_window(x86::Mem memory) {
+  memory.setSegment(x86::gs);
+  return memory;
+}
+
+class ReencodePlace : public testing::TestWithParam<Place> {};
+
+TEST_P(ReencodePlace, IsTheShortestOperand) {
+  const std::vector<uint8_t> guest{0x8b, 0x03};
+  isa::Insn insn;
+  ASSERT_EQ(isa::decode(guest, k32, insn), isa::DecodeStatus::kOk);
+  HostForm form;
+  form.set_memory(GetParam().memory);
+  const HostInsn host = reencode(insn, isa::row(insn), guest, form);
+  EXPECT_EQ(isa::disassemble(host.span(), isa::CodeSize::k64, 0),
+            std::string("mov r8d, dword ptr ") + GetParam().host);
+  EXPECT_EQ(host.size, GetParam().bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(Probed, ReencodePlace,
+                         testing::Values(Place{x86::ptr(x86::rbx), 3, "[rbx]"},
+                                         Place{x86::ptr(x86::r10), 3, "[r10]"},
+                                         Place{x86::ptr(x86::rbp), 4, "[rbp]"},  // with a displacement of 0
+                                         Place{x86::ptr(x86::r13), 4, "[r13]"},
+                                         Place{x86::ptr(x86::rsp), 4, "[rsp]"},  // with a SIB byte
+                                         Place{x86::ptr(x86::r12), 4, "[r12]"},
+                                         Place{x86::ptr(x86::rbx, 127), 4, "[rbx + 0x7f]"},
+                                         Place{x86::ptr(x86::rbx, -128), 4, "[rbx - 0x80]"},
+                                         Place{x86::ptr(x86::rbx, 128), 7, "[rbx + 0x80]"},
+                                         Place{x86::ptr(x86::rbx, -129), 7, "[rbx - 0x81]"},
+                                         Place{x86::ptr(x86::r12, 8), 5, "[r12 + 8]"},
+                                         Place{x86::ptr(x86::r12, 128), 8, "[r12 + 0x80]"},
+                                         Place{x86::ptr(x86::rbx, x86::rcx), 4, "[rbx + rcx]"},
+                                         Place{x86::ptr(x86::rbp, x86::r11, 2), 5, "[rbp + r11*4]"},
+                                         Place{without_base(0, &x86::r9, 3), 8, "[r9*8]"}));
+
+INSTANTIATE_TEST_SUITE_P(InTheWindow, ReencodePlace,
+                         testing::Values(Place{in_window(x86::ptr(x86::ebx)), 5, "gs:[ebx]"},
+                                         Place{in_window(x86::ptr(x86::r9d)), 5, "gs:[r9d]"},
+                                         Place{in_window(x86::ptr(x86::ebp, -4)), 6, "gs:[ebp - 4]"},
+                                         Place{in_window(x86::ptr(x86::ebx, x86::r8d, 1, 4)), 7,
+                                               "gs:[ebx + r8d*2 + 4]"},
+                                         Place{in_window(without_base(0)), 10, "gs:[0]"},
+                                         Place{in_window(without_base(0x12345678)), 10, "gs:[0x12345678]"},
+                                         Place{in_window(without_base(INT32_MIN)), 10, "gs:[0x80000000]"},
+                                         Place{in_window(without_base(-4)), 10, "gs:[0xfffffffc]"}));
 
 TEST(ReencodeForm, AnotherRegisterStandsIn) {
   HostForm form = usual();
