@@ -1,0 +1,92 @@
+// Operands at addresses without registers, which a window reaches as they are, everywhere in the 4 GiB.
+#include "tests/unit/translator/compared_bench.h"
+
+namespace vireo::translator {
+namespace {
+
+class ConstantAddressTest : public ComparedBench {
+ protected:
+  static constexpr uint32_t kPages = 0x200000;
+
+  /// The pages on both sides of 80000000h, and the last one. No walk has to write, and nobody watches the
+  /// tables.
+  ConstantAddressTest() {
+    mmu.keep_spaces_after(0);
+    enable_paging();
+    map(0x7fff'f000, kPages, kAll | kAccessed | kDirty);
+    map(0x8000'0000, kPages + kPageSize, kAll | kAccessed | kDirty);
+    map(0xffff'f000, kPages + 2 * kPageSize, kAll | kAccessed | kDirty);
+    for (uint32_t at = 0; at < 3 * kPageSize; at += 4) poke<uint32_t>(kPages + at, 0x9e3779b1u * (at + 1));
+    cpu.reg(Gpr::kRax) = 0x87654321;
+    cpu.reg(Gpr::kRcx) = 0x89abcdef;
+    engines.push_back("hot=0,window-after=0");
+  }
+  /// All accesses can be had directly, and through the window they are.
+  void run_directly(std::initializer_list<uint8_t> program) {
+    run(program);
+    EXPECT_EQ(counters.at("translated code/exits: access not direct"), 0u);
+  }
+};
+
+TEST_F(ConstantAddressTest, Integers) {
+  run_directly(
+      {0xa1, 0xfc, 0xff, 0xff, 0x7f,                                // mov eax,[7ffffffch]
+       0x03, 0x05, 0x00, 0x00, 0x00, 0x80,                          // add eax,[80000000h]
+       0x11, 0x05, 0xfc, 0xff, 0xff, 0xff,                          // adc [fffffffch],eax
+       0x81, 0x15, 0x04, 0x00, 0x00, 0x80, 0x78, 0x56, 0x34, 0x12,  // adc dword [80000004h],12345678h
+       0x66, 0xa3, 0x08, 0x00, 0x00, 0x80,                          // mov [80000008h],ax
+       0x0f, 0xbf, 0x1d, 0xfe, 0xff, 0xff, 0xff,                    // movsx ebx,word [fffffffeh]
+       0x0f, 0xb6, 0x15, 0xff, 0xff, 0xff, 0xff,                    // movzx edx,byte [ffffffffh]
+       0x69, 0x35, 0x0c, 0x00, 0x00, 0x80, 0x67, 0x45, 0x23, 0x01,  // imul esi,[8000000ch],1234567h
+       0xc1, 0x15, 0x10, 0x00, 0x00, 0x80, 0x05,                    // rcl dword [80000010h],5
+       0x0f, 0xba, 0x2d, 0x14, 0x00, 0x00, 0x80, 0x07,              // bts dword [80000014h],7
+       0x0f, 0x92, 0x05, 0x18, 0x00, 0x00, 0x80,                    // setc byte [80000018h]
+       0x9c,                                                        // pushf
+       0x80, 0x3d, 0x19, 0x00, 0x00, 0x80, 0x80,                    // cmp byte [80000019h],80h
+       0x9c, 0xf4});                                                // pushf; hlt
+}
+
+TEST_F(ConstantAddressTest, ThatNeedEaxOrHighBytes) {
+  run_directly({0xa0, 0xfd, 0xff, 0xff, 0xff,                    // mov al,[fffffffdh]
+                0x8a, 0x25, 0x01, 0x00, 0x00, 0x80,              // mov ah,[80000001h]
+                0x00, 0x2d, 0xfe, 0xff, 0xff, 0xff,              // add [fffffffeh],ch
+                0xf7, 0x25, 0x04, 0x00, 0x00, 0x80,              // mul dword [80000004h]
+                0xf0, 0x0f, 0xb1, 0x0d, 0x08, 0x00, 0x00, 0x80,  // lock cmpxchg [80000008h],ecx
+                0x0f, 0xb1, 0x0d, 0x08, 0x00, 0x00, 0x80,        // cmpxchg [80000008h],ecx
+                0xf0, 0x0f, 0xc1, 0x0d, 0xfc, 0xff, 0xff, 0xff,  // lock xadd [fffffffch],ecx
+                0x31, 0xd2, 0xf7, 0x35, 0x0c, 0x00, 0x00, 0x80,  // xor edx,edx; div dword [8000000ch]
+                0xff, 0x35, 0xfc, 0xff, 0xff, 0x7f,              // push dword [7ffffffch]
+                0x8f, 0x05, 0xf8, 0xff, 0xff, 0xff,              // pop dword [fffffff8h]
+                0xf4});
+}
+
+TEST_F(ConstantAddressTest, X87MmxSse) {
+  cpu.cr0 |= cr0::kNe;
+  cpu.cr4 |= cr4::kOsfxsr;
+  run_directly({0xdb, 0xe3, 0xdb, 0x05, 0xf0, 0xff, 0xff, 0xff,        // fninit; fild dword [fffffff0h]
+                0xda, 0x05, 0x00, 0x00, 0x00, 0x80,                    // fiadd dword [80000000h]
+                0xdd, 0x1d, 0x08, 0x00, 0x00, 0x80,                    // fstp qword [80000008h]
+                0x0f, 0x6f, 0x05, 0xf8, 0xff, 0xff, 0x7f,              // movq mm0,[7ffffff8h]
+                0x0f, 0x7f, 0x05, 0x10, 0x00, 0x00, 0x80, 0x0f, 0x77,  // movq [80000010h],mm0; emms
+                0x0f, 0x28, 0x0d, 0xf0, 0xff, 0xff, 0xff,              // movaps xmm1,[fffffff0h]
+                0x0f, 0x57, 0x0d, 0x00, 0x00, 0x00, 0x80,              // xorps xmm1,[80000000h]
+                0x0f, 0x29, 0x0d, 0x20, 0x00, 0x00, 0x80,              // movaps [80000020h],xmm1
+                0xf4});
+}
+
+TEST_F(ConstantAddressTest, AcrossPages) {
+  // mov eax,[7ffffffeh]; add [7fffffffh],eax; stc; adc eax,[fffffffeh], which goes on at 0; hlt
+  run({0xa1, 0xfe, 0xff, 0xff, 0x7f, 0x01, 0x05, 0xff, 0xff, 0xff, 0x7f, 0xf9, 0x13, 0x05, 0xfe, 0xff, 0xff,
+       0xff, 0xf4});
+  EXPECT_EQ(cpu.rip, kCode + 19);
+}
+
+TEST_F(ConstantAddressTest, PageFaults) {
+  // stc; mov eax,[80000000h]; adc eax,[80001000h]
+  run({0xf9, 0xa1, 0x00, 0x00, 0x00, 0x80, 0x13, 0x05, 0x00, 0x10, 0x00, 0x80, 0xf4});
+  EXPECT_EQ(vector(), 14);
+  EXPECT_EQ(cpu.cr2, 0x8000'1000u);
+}
+
+}  // namespace
+}  // namespace vireo::translator
