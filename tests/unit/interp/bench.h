@@ -30,7 +30,10 @@ class FakeInterrupts final : public InterruptController {
 /// read.
 class EchoPorts final : public IoRegion {
  public:
-  uint64_t read(uint32_t, unsigned) override { return last_value + reads++; }
+  uint64_t read(uint32_t, unsigned) override {
+    if (on_read) on_read();
+    return last_value + reads++;
+  }
   void write(uint32_t offset, unsigned size, uint64_t value) override {
     last_offset = offset;
     last_size = size;
@@ -42,7 +45,7 @@ class EchoPorts final : public IoRegion {
   unsigned last_size = 0;
   uint64_t last_value = 0;
   unsigned reads = 0, writes = 0;
-  std::function<void()> on_write;
+  std::function<void()> on_read, on_write;
 };
 
 /// Descriptor fields as in the SDM; `access` is bits 40 to 47, `flags` bits 52 to 55.

@@ -1,6 +1,10 @@
 // Blocks that look at the countdown behind their first instructions still end where they are told to, with
 // the flags that the interpreter has there.
+#include <signal.h>
+#include <time.h>
+
 #include <cstring>
+#include <utility>
 
 #include "tests/unit/interp/protected_bench.h"
 #include "translator/translator.h"
@@ -75,6 +79,67 @@ TEST_F(LatePollTest, EndsWhereTheInterpreterDoes) {
   }
 }
 
+/// The countdown's operand is one byte, in each form of the poll.
+TEST_F(LatePollTest, TheLongestBlocksCountAllInstructions) {
+  for (const uint8_t first :
+       {0x01, 0x11}) {  // next: add eax,ebx, or adc; 61 times adc edx,eax; dec ecx; jnz next; hlt
+    std::vector<uint8_t> code{first, 0xd8};
+    for (unsigned i = 0; i < 61; ++i) code.insert(code.end(), {0x11, 0xc2});
+    code.insert(code.end(), {0x49, 0x75, 0x81, 0xf4});
+    memory->write({kCode}, code);
+    cpu.reg(Gpr::kRbx) = 0x9e3779b1;
+    const auto expected = run_in_slices([&] { return std::make_unique<interp::Interp>(context); }, 1000);
+    EXPECT_EQ(expected.size(), 13u);
+    for (const char* words : {"hot=0,block=64", "hot=0,block=64,window-after=0"}) {
+      SCOPED_TRACE(words);
+      const auto make = [&] { return Translator::create(context, parse_options(words).take()).take(); };
+      EXPECT_TRUE(run_in_slices(make, 1000) == expected);
+    }
+  }
+}
+
+TEST_F(LatePollTest, AlarmsInFrontOfIt) {
+  // again: mov ebx,esi; mov eax,[ebx]; mov edx,[ebx+4]; mov ebp,ecx; mov ebx,edi; mov ebp,[esi+8]; mov
+  // eax,ecx; add ecx,edx, where the poll is; adc edi,ebp; jmp again
+  put(kCode, {0x89, 0xf3, 0x8b, 0x03, 0x8b, 0x53, 0x04, 0x89, 0xcd, 0x89, 0xfb,
+              0x8b, 0x6e, 0x08, 0x89, 0xc8, 0x01, 0xd1, 0x11, 0xef, 0xeb, 0xea});
+  constexpr uint32_t kBehindPoll = kCode + 18;
+  constexpr unsigned kTimes = 100;
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = Attention::signal_number();
+  event.sigev_value.sival_ptr = &attention;
+  timer_t alarm;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &alarm), 0);
+  for (const char* words : {"hot=0,window-after=0,no-unroll", "hot=0,no-windows,window-after=0,no-unroll"}) {
+    SCOPED_TRACE(words);
+    const CpuState start = cpu;
+    CpuState expected = cpu;
+    mmu.control_registers_changed();
+    const auto engine = Translator::create(context, parse_options(words).take()).take();
+    unsigned at_poll = 0;
+    for (unsigned i = 0; i < kTimes; ++i) {
+      const itimerspec soon{{}, {0, 20'000 + 97 * i}};
+      timer_settime(alarm, 0, &soon, nullptr);
+      EXPECT_EQ(engine->run({}), ExitReason::kAttention);
+      const CpuState got = std::exchange(cpu, expected);
+      interp->run({got.retired});
+      expected = std::exchange(cpu, got);
+      EXPECT_EQ(got.rip, expected.rip);
+      EXPECT_EQ(got.gpr, expected.gpr);
+      EXPECT_EQ(got.rflags, expected.rflags);
+      at_poll += got.rip == kBehindPoll;
+    }
+    bool polls_late = false;  // where the host can have windows, and probes that trust
+    engine->visit_stats([&](std::string_view name, uint64_t) {
+      polls_late |= name.starts_with("windows/") || name.starts_with("probes that trust/");
+    });
+    EXPECT_TRUE(!polls_late || at_poll > kTimes / 2) << at_poll;
+    cpu = start;
+  }
+  timer_delete(alarm);
+}
+
 /// Accesses in front of a late poll that the fast path cannot make, with flags in EFLAGS and saved.
 class BeforeLatePollTest : public LatePollTest {
  protected:
@@ -145,6 +210,25 @@ TEST_F(BeforeLatePollTest, DevicesAreRead) {
     put(kCode, program);
     compare();
     EXPECT_GE(registers.reads, 16u);
+  }
+}
+
+TEST_F(BeforeLatePollTest, InterruptsThatDevicesRaiseWhenTheyAreRead) {
+  cpu.reg(Gpr::kRsi) = kMmio;
+  cpu.rflags |= rflags::kIf;
+  put(handler(0x40), {0x58, 0x5b, 0x5a, 0xf4});  // pop eax, EIP; pop ebx, CS; pop edx, EFLAGS; hlt
+  for (const auto& program : {kLoop, kFunction}) {
+    put(kCode, program);
+    for (const unsigned nth : {0, 1, 2, 3, 9, 15}) {
+      SCOPED_TRACE(nth);
+      registers.on_read = [&] {
+        if (registers.reads != nth) return;
+        interrupts.vector = 0x40;
+        attention.request(Attention::kInterrupt);
+      };
+      compare();
+      EXPECT_EQ(registers.reads, nth + 1);
+    }
   }
 }
 
