@@ -124,41 +124,66 @@ unsigned compared_size(std::span<const ScannedInsn> insns) {
   return 0;
 }
 
+/// How an indirect branch comes to its target.
+struct TableBranch {
+  uint16_t load;                     ///< the instruction that reads the guest's table
+  uint8_t added = isa::kNoRegister;  ///< general register that is added to what that reads
+};
+
+/// JMP or CALL through memory; by a register that the MOV before it has loaded; or, in position-independent
+/// code, with an ADD of another register in between.
+std::optional<TableBranch> find_table_branch(std::span<const ScannedInsn> insns) {
+  const ScannedInsn& branch = insns.back();
+  if (!is_indirect_branch(branch) || branch.insn.operand_size != 4) return std::nullopt;
+  size_t i = insns.size() - 1;
+  TableBranch found{static_cast<uint16_t>(i)};
+  if (branch.insn.is_memory()) return found;
+  const unsigned target = branch.insn.rm();
+  if (i == 0 || target == static_cast<unsigned>(Gpr::kRsp)) return std::nullopt;
+  const isa::Insn* before = &insns[--i].insn;
+  const bool adds = insns[i].row->mnemonic == isa::Mnemonic::ADD && before->operand_size == 4 &&
+                    (before->opcode == 0x01 || before->opcode == 0x03) && !before->is_memory();
+  if (adds) {
+    const bool to_rm = before->opcode == 0x01;
+    if ((to_rm ? before->rm() : before->reg()) != target || i == 0) return std::nullopt;
+    found.added = to_rm ? before->reg() : before->rm();
+    before = &insns[--i].insn;
+  }
+  found.load = static_cast<uint16_t>(i);
+  const bool loads = insns[i].row->mnemonic == isa::Mnemonic::MOV && before->opcode == 0x8b &&
+                     before->is_memory() && before->operand_size == 4 && before->reg() == target;
+  return loads && found.added != target ? std::optional(found) : std::nullopt;
+}
+
 }  // namespace
 
 BranchTableShape Translator::Impl::find_branch_table(const Block& block) const {
   constexpr unsigned kBytes = 4;
-  const ScannedInsn& branch = scanned.back();
-  if (!options.branch_tables || block.no_table || !is_indirect_branch(branch) ||
-      branch.insn.operand_size != kBytes) {
+  const std::optional<TableBranch> branch = find_table_branch(scanned);
+  if (!options.branch_tables || block.no_table || !branch) return {};
+  const isa::Insn& load = scanned[branch->load].insn;
+  if (load.index >= isa::kNoRegister || load.scale != 2 || load.address_size != 4 ||
+      !is_flat(mode.mode, load.segment))
     return {};
-  }
-  BranchTableShape shape;
-  shape.load = static_cast<uint16_t>(scanned.size() - 1);
-  if (!branch.insn.is_memory()) {
-    if (shape.load == 0) return {};
-    const ScannedInsn& before = scanned[--shape.load];
-    const bool loads = before.row->mnemonic == isa::Mnemonic::MOV && before.insn.opcode == 0x8b &&
-                       before.insn.is_memory() && before.insn.operand_size == kBytes &&
-                       before.insn.reg() == branch.insn.rm() &&
-                       branch.insn.rm() != static_cast<unsigned>(Gpr::kRsp);
-    if (!loads) return {};
-  }
-  const isa::Insn& load = scanned[shape.load].insn;
-  if (load.scale != 2 || !is_table(load, kBytes) || !is_flat(mode.mode, load.segment)) return {};
+  // Registers are those at the block's start, which hardly ever changes what they are for a table.
+  const auto value = [&](uint8_t gpr) {
+    return gpr < isa::kNoRegister ? static_cast<uint32_t>(cpu.gpr[gpr]) : 0;
+  };
+  const uint32_t table = static_cast<uint32_t>(load.disp) + value(load.base), added = value(branch->added);
   // Beyond that it is no function of the same program.
   constexpr uint32_t kFar = 16 << 20;
-  const unsigned compared = compared_size(scanned);
+  const unsigned compared = compared_size(std::span(scanned).first(branch->load + 1u));
   const unsigned most =
       compared == 0 ? BranchTable::kMostEntries : std::min(compared, BranchTable::kMostEntries);
+  BranchTableShape shape{.load = branch->load};
   shape.near = true;
   for (unsigned i = 0; i < most; ++i) {
-    const uint32_t linear = static_cast<uint32_t>(load.disp) + kBytes * i;
-    const std::optional<Gpa> place = context.mmu.probe({linear});
+    const std::optional<Gpa> place = context.mmu.probe({table + kBytes * i});
     const uint8_t* page = place ? context.memory.page({place->value & ~kPageMask}).read : nullptr;
-    if (page == nullptr) break;
+    if (page == nullptr || place->page_offset() > kPageSize - kBytes) break;
     uint32_t target;
-    std::memcpy(&target, page + (place->value & kPageMask), kBytes);
+    std::memcpy(&target, page + place->page_offset(), kBytes);
+    target += added;
     if (compared == 0 && target - block.rip + kFar > 2 * kFar) break;
     shape.near &= block.ends_in_page_of(target);
     shape.size = static_cast<uint16_t>(i + 1);

@@ -154,6 +154,37 @@ TEST_F(BranchTableTest, JumpsByARegisterThatWasJustLoaded) {
   EXPECT_EQ(count(compare().at("hot=0"), kEntries), 4u);
 }
 
+TEST_F(BranchTableTest, PositionIndependentCode) {
+  const auto jump = [&](uint32_t at) { return jump_back(at); };
+  cpu.reg(Gpr::kRsi) = kTable - 0x100;
+  // jmp [esi+eax*4+100h]
+  put_loop({0xff, 0xa4, 0x86, 0, 1, 0, 0}, {}, jump);
+  EXPECT_EQ(count(compare().at("hot=0"), kEntries), 4u);
+  cpu.reg(Gpr::kRdi) = 0x1234'5678;
+  for (uint32_t i = 0; i < 4; ++i) set_entry(i, kTargets + 16 * i - 0x1234'5678);
+  const Bytes adds[] = {{0x01, 0xf8}, {0x03, 0xc7}};  // add eax,edi, both ways to write it
+  for (const Bytes& add : adds) {
+    // mov eax,[esi+eax*4+100h]; add eax,edi; jmp eax
+    put_loop({0x8b, 0x84, 0x86, 0, 1, 0, 0, add[0], add[1], 0xff, 0xe0}, {}, jump);
+    EXPECT_EQ(count(compare().at("hot=0"), kEntries), 4u);
+  }
+  // The same by EDX, and what is added changes: mov edx,[esi+eax*4+100h]; add edx,edi; jmp edx
+  put_loop({0x8b, 0x94, 0x86, 0, 1, 0, 0, 0x01, 0xfa, 0xff, 0xe2}, {}, jump);
+  EXPECT_EQ(count(compare().at("hot=0"), kEntries), 4u);
+  compare(97, [&](unsigned stop) {
+    cpu.reg(Gpr::kRdi) = 0x1234'5678 + stop;
+    for (uint32_t i = 0; i < 4; ++i) set_entry(i, kTargets + 16 * ((i + stop) % 4) - reg(Gpr::kRdi));
+  });
+}
+
+TEST_F(BranchTableTest, WhatIsAddedIsTheTargetItself) {
+  // mov eax,[eax*4+kTable]; add eax,eax; jmp eax
+  for (uint32_t i = 0; i < 4; ++i) set_entry(i, (kTargets + 16 * i) / 2);
+  put_loop({0x8b, 0x04, 0x85, 0, 0, 0x08, 0, 0x01, 0xc0, 0xff, 0xe0}, {},
+           [&](uint32_t at) { return jump_back(at); });
+  EXPECT_EQ(count(compare().at("hot=0"), kEntries), 0u);
+}
+
 TEST_F(BranchTableTest, Calls) {
   const auto ret = [](uint32_t) { return Bytes{0xc3}; };
   const Bytes pops = {0x5a, 0x5a};
