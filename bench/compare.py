@@ -106,6 +106,8 @@ def compare(arguments):
 
     facts = host_facts(results.runners)
     facts["guest"] = f"Linux {guest_kernel(makers.kernel_and_initrd()[0])}, {runs.MEMORY_MIB} MiB, work / {arguments.scale}"
+    if makers.is_twin():
+        facts["native"] = "64-bit code of the same source: this host's kernel does not run 32-bit programs"
     if without_tcg:
         facts["QEMU"] = without_tcg
     print("".join(f"{name}: {fact}\n" for name, fact in facts.items()), flush=True)

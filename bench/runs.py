@@ -183,6 +183,7 @@ class Runners:
         self.guest, self.cache, self.append, self.extra = pathlib.Path(guest), pathlib.Path(cache), append, list(extra)
         self.boot_files = None
         self.folder = None
+        self.native = None
         if any(row in programs.ROWS for row in rows):
             from packages import Packages
 
@@ -193,7 +194,7 @@ class Runners:
 
     def make(self, name):
         if name == "native":
-            return Native(self.guest, self.folder)
+            return Native(self.native_program(), self.folder)
         if name == "tcg":
             if shutil.which(QEMU) is None:
                 raise Missing(f"{QEMU} is not on this machine (Debian: apt install qemu-system-x86); without it there is no "
@@ -226,14 +227,34 @@ class Runners:
             self.boot_files = kernel, initrd
         return self.boot_files
 
+    def native_program(self):
+        """What runs natively: the guest program itself or, where the host's kernel runs no 32-bit programs, its 64-bit twin."""
+        if self.native is None:
+            twin = self.guest.with_name("vireo-bench-native64")
+            if can_execute(self.guest):
+                self.native = self.guest
+            elif twin.exists() and can_execute(twin):
+                self.native = twin
+            else:
+                raise Missing(f"{self.guest}: this host's kernel does not run 32-bit programs, and {twin} is not there; build it "
+                              "(cmake --build --preset release --target vireo-bench-native64)")
+        return self.native
+
+    def is_twin(self):
+        return self.native_program() != self.guest
+
     def list_rows(self):
         """Names of all rows, and of those that run unless others are asked for."""
-        try:
-            text = subprocess.run([str(self.guest), "list"], stdout=subprocess.PIPE, check=True).stdout.decode()
-        except OSError as error:
-            raise Missing(f"{self.guest}: {error.strerror}; this host's kernel must run 32-bit programs") from error
+        text = subprocess.run([str(self.native_program()), "list"], stdout=subprocess.PIPE, check=True).stdout.decode()
         lines = text.splitlines()
         return [line.strip() for line in lines], [line for line in lines if not line.startswith(" ")]
+
+
+def can_execute(program):
+    try:
+        return subprocess.run([str(program), "true"]).returncode == 0
+    except OSError:
+        return False
 
 
 def bench_words(rows, repetitions, scale, budget_ms):

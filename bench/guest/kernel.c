@@ -9,6 +9,7 @@ uint32_t run_getppid(uint32_t units) {
   return (uint32_t)differences;
 }
 
+#ifndef __x86_64__
 uint32_t run_int80(uint32_t units) {
   int32_t differences = 0;
   const int32_t parent = syscall0(kSysGetppid);
@@ -19,6 +20,7 @@ uint32_t run_int80(uint32_t units) {
   }
   return (uint32_t)differences;
 }
+#endif
 
 static void reap(int32_t child) {
   int32_t status = -1;
@@ -80,8 +82,8 @@ uint32_t run_fork(uint32_t units) {
 }
 
 uint32_t run_exec(uint32_t units) {
-  char* arguments[] = {program_path, "true", 0};
-  char* environment[] = {0};
+  const KernelLong arguments[] = {word(program_path), word("true"), 0};
+  const KernelLong environment[] = {0};
   for (uint32_t unit = 0; unit < units; unit++) {
     const int32_t child = fork_child();
     if (child == 0) {

@@ -13,6 +13,7 @@ static const char kUsage[] =
 
 char* program_path;
 
+#ifndef __x86_64__
 extern const char int80_entry[];
 __asm__(
     "int80_entry:\n"
@@ -29,6 +30,7 @@ static void find_system_call_entry(char** environment) {
     if (pair[0] == kAtSysinfo) system_call_entry = pair[1];
   }
 }
+#endif
 
 // --- output
 static char line[512];
@@ -86,10 +88,15 @@ _Noreturn void fail(const char* what, int code) {
 
 // --- memory
 void* map_memory(uint32_t bytes, int executable) {
-  enum { kReadWrite = 3, kExecute = 4, kPrivateAnonymous = 0x22 };
-  // The sixth parameter, the offset, is in EBP; the kernel ignores it for anonymous memory.
+  enum { kReadWrite = 3, kExecute = 4, kPrivateAnonymous = 0x22, kBelow2GiB = 0x40 };
+  const uint32_t protection = kReadWrite | (executable ? kExecute : 0);
+#ifdef __x86_64__
   const int32_t address =
-      syscall5(kSysMmap2, 0, bytes, kReadWrite | (executable ? kExecute : 0), kPrivateAnonymous, ~0u);
+      syscall6(kSysMmap, 0, bytes, protection, kPrivateAnonymous | kBelow2GiB, ~UINT64_C(0), 0);
+#else
+  // The sixth parameter, the offset, is in EBP; the kernel ignores it for anonymous memory.
+  const int32_t address = syscall5(kSysMmap2, 0, bytes, protection, kPrivateAnonymous, ~0u);
+#endif
   if (address < 0 && address > -4096) fail("mmap", address);
   return (void*)address;
 }
@@ -115,7 +122,7 @@ void* memcpy(void* to, const void* from, size_t bytes) {
 static uint64_t now_ns(void) {
   enum { kClockMonotonic = 1 };
   struct {
-    uint32_t seconds, nanoseconds;
+    KernelLong seconds, nanoseconds;
   } time;
   syscall2(kSysClockGettime, kClockMonotonic, word(&time));
   return (uint64_t)time.seconds * 1000000000u + time.nanoseconds;
@@ -125,7 +132,7 @@ static uint64_t now_ns(void) {
 static uint64_t cpu_ns(void) {
   uint64_t microseconds = 0;
   for (int who = -1; who <= 0; who++) {  // RUSAGE_CHILDREN, RUSAGE_SELF
-    uint32_t usage[18];                  // struct rusage; its first four members are seconds and microseconds
+    KernelLong usage[18];                // struct rusage; its first four members are seconds and microseconds
     syscall2(kSysGetrusage, (uint32_t)who, word(usage));
     microseconds += (uint64_t)(usage[0] + usage[2]) * 1000000u + usage[1] + usage[3];
   }
@@ -237,13 +244,9 @@ static void print_list(void) {
   }
 }
 
-/// `stack` is what the kernel leaves at ESP: the number of arguments, pointers to them, a null, the
-/// environment, a null, and the auxiliary vector.
-__attribute__((used)) _Noreturn void start_with(uint32_t* stack) {
-  char** arguments = (char**)(stack + 1);
-  find_system_call_entry(arguments + stack[0] + 1);
+static _Noreturn void start_with(int count, char** arguments) {
   program_path = arguments[0];
-  const char* command = stack[0] > 1 ? arguments[1] : "";
+  const char* command = count > 1 ? arguments[1] : "";
   if (same(command, "run")) {
     run_rows(arguments + 2);
   } else if (same(command, "list")) {
@@ -255,6 +258,50 @@ __attribute__((used)) _Noreturn void start_with(uint32_t* stack) {
   leave(0);
 }
 
+// What the kernel leaves at the stack pointer: the number of arguments, pointers to them, a null, the
+// environment, a null, and the auxiliary vector.
+#ifdef __x86_64__
+
+// Pointers have 32 bits, so the stack must be ours, and the arguments are copied to where it is.
+enum { kStackBytes = 256 * 1024, kMostArguments = 31, kArgumentBytes = 4096 };
+uint8_t low_stack[kStackBytes] __attribute__((aligned(16), used));
+
+static void copy_from_far(void* to, uint64_t from, uint64_t bytes) {
+  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
+}
+
+__attribute__((used)) _Noreturn void start_on_low_stack(uint64_t stack) {
+  static char* arguments[kMostArguments + 1];
+  static char texts[kArgumentBytes];
+  uint64_t count;
+  copy_from_far(&count, stack, sizeof(count));
+  uint32_t end = 0;
+  for (uint32_t i = 0; i < count && i < kMostArguments; i++) {
+    uint64_t from;
+    copy_from_far(&from, stack + 8 * (i + 1), sizeof(from));
+    arguments[i] = texts + end;
+    do copy_from_far(&texts[end], from++, 1);
+    while (texts[end++] != 0 && end < kArgumentBytes - 1);
+  }
+  start_with((int)count, arguments);
+}
+
+__asm__(
+    ".globl _start\n"
+    "_start:\n"
+    "  xorl %ebp, %ebp\n"
+    "  movq %rsp, %rdi\n"
+    "  movl $low_stack + 256 * 1024, %esp\n"
+    "  call start_on_low_stack\n");
+
+#else
+
+__attribute__((used)) _Noreturn void start_on_kernels_stack(uint32_t* stack) {
+  char** arguments = (char**)(stack + 1);
+  find_system_call_entry(arguments + stack[0] + 1);
+  start_with((int)stack[0], arguments);
+}
+
 __asm__(
     ".globl _start\n"
     "_start:\n"
@@ -263,4 +310,6 @@ __asm__(
     "  andl $-16, %esp\n"
     "  subl $12, %esp\n"
     "  pushl %eax\n"
-    "  call start_with\n");
+    "  call start_on_kernels_stack\n");
+
+#endif

@@ -1,5 +1,6 @@
 // Rows that run programs of Debian's i386 packages, which compare.py puts into the folder "programs": a
 // compressor over a text, an interpreter. Their output is the result.
+#ifndef __x86_64__
 #include "bench/guest/bench.h"
 #include "bench/guest/sys.h"
 
@@ -64,3 +65,4 @@ uint32_t run_python(uint32_t units) {
   char* const arguments[] = {LOADER, "programs/bin/python3", "-S", "-B", "programs/work.py", 0};
   return run_programs(units, arguments);
 }
+#endif

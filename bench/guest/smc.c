@@ -7,7 +7,11 @@ static uint8_t* code;
 
 void setup_smc(void) {
   static const uint8_t kFunction[] = {
-      0x8B, 0x44, 0x24, 0x04,     // mov eax, [esp+4]
+#ifdef __x86_64__
+      0x89, 0xF8, 0x66, 0x90,  // mov eax, edi; a NOP of two bytes
+#else
+      0x8B, 0x44, 0x24, 0x04,  // mov eax, [esp+4]
+#endif
       0x05, 0,    0,    0,    0,  // add eax, the constant
       0xC1, 0xC0, 0x05,           // rol eax, 5
       0xC3,                       // ret

@@ -1,9 +1,63 @@
-/// System calls of Linux for i386, as a C library makes them: through the entry that the kernel offers in the
-/// auxiliary vector (SYSENTER where the CPU has it), else by int 80h. Numbers:
-/// arch/x86/entry/syscalls/syscall_32.tbl.
+/// System calls of Linux, as a C library makes them: for i386 through the entry that the kernel offers in the
+/// auxiliary vector (SYSENTER where the CPU has it), else by int 80h. Numbers: syscall_32.tbl and
+/// syscall_64.tbl in arch/x86/entry/syscalls.
 #pragma once
 
 #include <stdint.h>
+
+#ifdef __x86_64__
+
+enum {
+  kSysRead = 0,
+  kSysWrite = 1,
+  kSysOpen = 2,
+  kSysClose = 3,
+  kSysMmap = 9,
+  kSysMunmap = 11,
+  kSysIoctl = 16,
+  kSysPipe = 22,
+  kSysDup2 = 33,
+  kSysGetpid = 39,
+  kSysFork = 57,
+  kSysExecve = 59,
+  kSysExit = 60,
+  kSysWaitpid = 61,
+  kSysChdir = 80,
+  kSysGetrusage = 98,
+  kSysGetppid = 110,
+  kSysPrctl = 157,
+  kSysSync = 162,
+  kSysReboot = 169,
+  kSysSchedSetaffinity = 203,
+  kSysClockGettime = 228,
+  kSysGetcpu = 309,
+};
+
+static inline int32_t syscall6(int32_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+                               uint64_t f) {
+  int64_t result;
+  register uint64_t r10 __asm__("r10") = d;
+  register uint64_t r8 __asm__("r8") = e;
+  register uint64_t r9 __asm__("r9") = f;
+  __asm__ volatile("syscall"
+                   : "=a"(result)
+                   : "a"((int64_t)number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                   : "rcx", "r11", "memory", "cc");
+  return (int32_t)result;
+}
+
+static inline int32_t syscall3(int32_t number, uint32_t a, uint32_t b, uint32_t c) {
+  return syscall6(number, a, b, c, 0, 0, 0);
+}
+
+static inline int32_t syscall5(int32_t number, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e) {
+  return syscall6(number, a, b, c, d, e, 0);
+}
+
+/// What the kernel puts into time and usage structures, and where it wants pointers.
+typedef uint64_t KernelLong;
+
+#else
 
 enum {
   kSysExit = 1,
@@ -52,6 +106,10 @@ static inline int32_t syscall5(int32_t number, uint32_t a, uint32_t b, uint32_t 
                    : "memory", "cc");
   return result;
 }
+
+typedef uint32_t KernelLong;
+
+#endif
 
 static inline int32_t syscall0(int32_t number) {
   return syscall3(number, 0, 0, 0);

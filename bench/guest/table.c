@@ -18,15 +18,19 @@ const Benchmark kBenchmarks[] = {
     {"exec", setup_fork, run_exec, 0, 200, 0},
     {"pages", 0, run_pages, 0, 8, 0},
     {"smc", setup_smc, run_smc, 0, 50000, 0},
-    // entry by INT instead of SYSENTER; parts of copy
+// entry by INT instead of SYSENTER; parts of copy
+#ifndef __x86_64__
     {"int80", 0, run_int80, 0, 10000, 1},
+#endif
     {"copy-rep", setup_copy, run_copy_rep, release_buffer, 400, 1},
     {"fill-rep", setup_copy, run_fill_rep, release_buffer, 400, 1},
     {"copy-sse", setup_copy, run_copy_sse, release_buffer, 400, 1},
+#ifndef __x86_64__
     // whole programs, which have to be there
     {"gzip", 0, run_gzip, 0, 1, 1},
     {"bzip2", 0, run_bzip2, 0, 1, 1},
     {"xz", 0, run_xz, 0, 1, 1},
     {"python", 0, run_python, 0, 1, 1},
+#endif
 };
 const uint32_t kBenchmarkCount = sizeof(kBenchmarks) / sizeof(kBenchmarks[0]);
