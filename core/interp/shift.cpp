@@ -13,7 +13,17 @@ void shift(Interp& interp, const Insn& insn) {
 }
 
 /// ROL and ROR of a register by an immediate other than 1 leave OF alone on Intel's CPUs, unlike those by CL
-/// and those in memory.
+/// and those in memory; AMD's treat all alike.
+bool rotate_by_immediate_keeps_of() {
+  static const bool keeps = [] {
+    uint32_t value = 1;
+    bool of;
+    asm("addb $0x7f, %%al\n\troll $13, %[value]" : [value] "+r"(value), "=@cco"(of) : "a"(1));
+    return of;
+  }();
+  return keeps;
+}
+
 template <class Op, class T>
 void rotate_register_by_immediate(Interp& interp, const Insn& insn) {
   const uint64_t of = interp.cpu.rflags & rflags::kOf;
@@ -41,7 +51,7 @@ Handler bind_shift(const Insn& insn) {
           return shift<Op, T, Dest, RegisterCl>;
         case FormKind::kRmImm:
           if constexpr (kRotate && std::is_same_v<Dest, RmRegister>)
-            return rotate_register_by_immediate<Op, T>;
+            if (rotate_by_immediate_keeps_of()) return rotate_register_by_immediate<Op, T>;
           return shift<Op, T, Dest, Immediate>;
         default:
           return ud_handler();
