@@ -120,6 +120,10 @@ struct Frame {
   uint8_t fpu_ready;
   uint8_t pad[3];
   uint32_t mode_tag;  ///< number of the mode << JumpCache::kFrameBits
+  /// EIP of the x87 instruction that was the last when a block went on elsewhere; its upper half is kKeptFip
+  /// if there has been none since the units were loaded.
+  uint64_t fip;
+  static constexpr uint64_t kKeptFip = 1;
   // Of a branch through a table, when its entry is not known (Site::Kind::kTable).
   uint32_t branch_target;  ///< EIP
   uint32_t branch_index;
@@ -168,7 +172,6 @@ struct Site {
     // A probe that guesses has been given an element in another page than the table's first; as kStep.
     kOtherPageSaved,
     kOtherPageEflags,
-    kFpu,  ///< nothing leaves here: an x87 instruction pointer may be this address
   };
   uint32_t offset;  ///< of the host address (for a call: its return address) in the block's code
   uint16_t insn;

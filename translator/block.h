@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "translator/abi.h"
@@ -113,6 +115,9 @@ struct Block {
   bool no_table = false;
   /// Instructions directly behind a translated STI: bit i for the i-th.
   uint64_t behind_sti = 0;
+  /// x87 instructions whose address becomes FIP, and instructions that are always the interpreter's: bit i
+  /// for the i-th.
+  uint64_t sets_fip = 0, interpreted_at = 0;
   /// What happens in quick succession: how often so far, and cpu.retired at the latest.
   struct Repeats {
     uint8_t count = 0;
@@ -159,6 +164,14 @@ struct Block {
     uint64_t copies = 0;
     for (unsigned i = 0; i < insn_count; ++i) copies |= uint64_t{insn_offset[i] == insn_offset[insn]} << i;
     return copies;
+  }
+  /// The last x87 instruction that translated code has executed in this block before `insn`, if the CpuState
+  /// does not know of it yet.
+  std::optional<unsigned> last_x87_before(unsigned insn) const {
+    const uint64_t before = insn < kMostInsns ? (uint64_t{1} << insn) - 1 : ~uint64_t{0};
+    const uint64_t x87 = sets_fip & before;
+    if (x87 <= (interpreted_at & before)) return std::nullopt;
+    return std::bit_width(x87) - 1;
   }
   /// How many instructions, from `insn` on, the countdown has counted that have not retired before `insn`
   /// begins; below 0: how many it has not that have.

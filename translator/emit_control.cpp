@@ -95,6 +95,9 @@ bool Emitter::emit_jcc(const ScannedInsn& x) {
     emit_edge(x.next_rip);
     return true;
   }
+  // Where CS does not start at a page, the block ends here although more has been scanned.
+  const auto x87 = block_->last_x87_before(insn_);
+  if (x87 && insn_ + 1u < insns_.size()) keep_fip(insns_[*x87].rip);
   // Not taken first: the other edge has more to do.
   const Label taken = a.newLabel();
   a.j(condition, taken);

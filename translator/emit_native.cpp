@@ -1,5 +1,8 @@
 // x87, MMX and SSE instructions that the interpreter runs on the host CPU too: re-encoded, on the guest's
 // registers in the host's units.
+#include <algorithm>
+
+#include "core/interp/fx_state.h"
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
@@ -33,6 +36,10 @@ uint8_t units_of(const isa::Insn& insn, const isa::InsnRow& row) {
   return units != 0 ? units : row.insn_class == isa::InsnClass::Sse ? fpu_unit::kSse : fpu_unit::kMmx;
 }
 
+bool sets_fip(const ScannedInsn& x) {
+  return x.row->insn_class == isa::InsnClass::Fpu && !interp::keeps_x87_pointers(x.row->mnemonic);
+}
+
 bool has_explicit_lengths(Mnemonic m) {
   return m == Mnemonic::PCMPESTRI || m == Mnemonic::PCMPESTRM;
 }
@@ -57,6 +64,15 @@ void Emitter::require_fpu(uint8_t units) {
   }
 }
 
+bool Emitter::is_last_x87() const {
+  const std::span<const ScannedInsn> behind = insns_.subspan(insn_ + 1u);
+  return std::none_of(behind.begin(), behind.end(), sets_fip);
+}
+
+void Emitter::keep_fip(uint32_t rip) {
+  a.mov(VIREO_FRAME(fip), static_cast<int32_t>(rip));
+}
+
 bool Emitter::emit_native(const ScannedInsn& x) {
   const isa::InsnRow& row = *x.row;
   const OperandUse use = operand_use(x.insn, row);
@@ -74,13 +90,16 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   if ((aligned || may_trap(place)) && row.flags.modified != 0) restore_flags();  // it may fault
   prepare_flags(x, false);
   if (has_explicit_lengths(row.mnemonic)) a.mov(x86::eax, x86::r8d);  // the flags in rax are dead
-  if (row.insn_class == isa::InsnClass::Fpu) add_site(Site::Kind::kFpu, insn_);
   if (may_trap(place)) {
     note_access(place, use.writes_memory);
   } else if (aligned) {  // host pages are aligned as the guest's are, so what raises #GP here would there
     add_site(flags_ == FlagState::kSaved ? Site::Kind::kFaultSaved : Site::Kind::kFaultEflags, insn_);
   }
   embed(reencode(x.insn, row, x.bytes, form));
+  if (sets_fip(x)) {
+    block_->sets_fip |= uint64_t{1} << insn_;
+    if (is_last_x87()) keep_fip(x.rip);
+  }
   note_flags_after(row);
   return true;
 }

@@ -132,6 +132,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
   block.table.reset();
   block.interpreted.clear();
   block.behind_sti = 0;
+  block.sets_fip = block.interpreted_at = 0;
   start_part(CodePart::Kind::kEntry);
   const std::optional<uint16_t> late_poll = find_late_poll();
   polls_late_ = late_poll.has_value();
@@ -318,6 +319,7 @@ void Emitter::emit_interpreted(const ScannedInsn&) {
   settle_esp();
   save_flags();
   call_interpreter(insn_, false);
+  block_->interpreted_at |= uint64_t{1} << insn_;
   fpu_checked_ = 0;
   first_step_with_fpu_ = slow_steps_.size();
   forget_groups();
@@ -409,6 +411,7 @@ void Emitter::emit_slow_paths() {
   for (const SideExit& e : side_exits_) {
     start_part(CodePart::Kind::kSideExit, e.exit);
     a.bind(e.start);
+    if (const auto x87 = block_->last_x87_before(e.retired)) keep_fip(insns_[*x87].rip);
     a.lea(host::kCountdown, x86::ptr(host::kCountdown, block_->counted_from(e.retired)));
     const Label stub = a.newLabel();
     edge_stubs_.push_back({stub, e.exit});

@@ -314,6 +314,10 @@ class Emitter {
   /// instruction; nothing else may clear one.
   void require_fpu(uint8_t units);
   bool emit_native(const ScannedInsn& x);
+  /// The block has no other one behind the current instruction.
+  bool is_last_x87() const;
+  /// For code behind the block, or one of its exits.
+  void keep_fip(uint32_t rip);
   bool emit_fldcw(const ScannedInsn& x);
   bool emit_fnstsw_ax();
   bool emit_ldmxcsr(const ScannedInsn& x);

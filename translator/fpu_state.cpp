@@ -15,19 +15,6 @@ namespace {
 /// XMM0 to XMM7: all that 16- and 32-bit code reaches.
 constexpr unsigned kXmmRegisters = 8;
 
-/// FXSAVE64 and FXRSTOR64 have all 64 bits of the instruction pointer, and no selector, in FIP's place.
-constexpr size_t kFip64 = offsetof(FxState, fip), kFdp64 = offsetof(FxState, fdp);
-
-uint64_t get64(const FxState& fx, size_t offset) {
-  uint64_t value;
-  std::memcpy(&value, reinterpret_cast<const uint8_t*>(&fx) + offset, sizeof value);
-  return value;
-}
-
-void put64(FxState& fx, size_t offset, uint64_t value) {
-  std::memcpy(reinterpret_cast<uint8_t*>(&fx) + offset, &value, sizeof value);
-}
-
 }  // namespace
 
 uint8_t permitted_fpu_units(const CpuState& cpu) {
@@ -49,14 +36,14 @@ bool Translator::Impl::load_fpu(uint8_t units) {
   const uint8_t permitted = permitted_fpu_units(cpu);
   if ((permitted & units) != units) return false;
   std::memcpy(&frame->fx, &cpu.fx, offsetof(FxState, xmm) + kXmmRegisters * 16);
-  put64(frame->fx, kFip64, cpu.fx.fip);
-  put64(frame->fx, kFdp64, cpu.fx.fdp);
+  interp::X87Pointers{}.store(frame->fx);
+  frame->fip = Frame::kKeptFip << 32;
   frame->fpu_ready = permitted;
   ++stats.fpu_loads;
   return true;
 }
 
-void Translator::Impl::store_fpu() {
+void Translator::Impl::store_fpu(const Block* block, unsigned insn) {
   frame->fpu_ready = 0;
   const FxState& from = frame->fx;
   FxState& to = cpu.fx;
@@ -66,13 +53,16 @@ void Translator::Impl::store_fpu() {
   to.mxcsr = from.mxcsr;
   to.st = from.st;
   std::copy_n(from.xmm.begin(), kXmmRegisters, to.xmm.begin());
-  // Of the pointers, masked exceptions change FIP and FCS alone (interp::record_x87_instruction).
-  const uint64_t fip64 = get64(from, kFip64);
-  if (!buffer->contains(fip64)) return;
-  const auto* fip = reinterpret_cast<const uint8_t*>(fip64);
-  const Block* block = blocks->find_by_host(fip);
-  CHECK(block != nullptr);
-  to.fip = (block->rip + block->insn_offset[site_at(*block, fip, SiteUse::kFpu).insn]) & 0xffffffff;
+  // Of the pointers, masked exceptions change FIP and FCS alone (interp::record_x87_instruction). FXSAVE does
+  // not have them on all hosts: AMD's CPUs keep them for unmasked exceptions only.
+  const std::optional<unsigned> in_block = block != nullptr ? block->last_x87_before(insn) : std::nullopt;
+  if (in_block) {
+    to.fip = (block->rip + block->insn_offset[*in_block]) & 0xffffffff;
+  } else if (frame->fip >> 32 != Frame::kKeptFip) {
+    to.fip = frame->fip & 0xffffffff;
+  } else {
+    return;
+  }
   to.fcs = cpu.segment(SegReg::kCs).selector;
 }
 

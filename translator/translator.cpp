@@ -251,7 +251,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   const TimeScope scope(context.time, TimeLedger::Component::kInterpreter);
   ++(insn.slow_path ? stats.missed : stats.no_emitter)[static_cast<size_t>(insn.insn.mnemonic)];
   store_flags();
-  if (frame->fpu_ready != 0) store_fpu();
+  if (frame->fpu_ready != 0) store_fpu(insn.block, insn.index);
   cpu.rip = insn.rip;
   const uint64_t retired = retired_now() - static_cast<uint64_t>(int64_t{insn.counted});
   cpu.retired = retired;
@@ -300,7 +300,7 @@ uint64_t Translator::Impl::system_call(const InterpretedInsn& insn) {
       context.attention.bits() != 0) {
     return interpret(insn);
   }
-  if (frame->fpu_ready != 0) store_fpu();
+  if (frame->fpu_ready != 0) store_fpu(insn.block, insn.index);
   const bool comparable = interp.views_comparable();
   insn.handler(interp, insn.insn);
   cpu.rip = interp.next_rip & 0xffffffff;
@@ -604,7 +604,6 @@ void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
     return;
   }
   store_flags();
-  if (frame->fpu_ready != 0) store_fpu();
   handle_exit();
   cpu.retired = retired_now();
   if (auto decoded = std::exchange(fetched_already, std::nullopt)) {
@@ -639,14 +638,10 @@ std::optional<isa::Insn> Translator::Impl::decode_again(const InsnBytes& bytes) 
   return decoded;
 }
 
-const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host, SiteUse use) const {
+const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) const {
   const auto offset = static_cast<uint32_t>(host - block.code);
-  auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
-                                [](const Site& s, uint32_t o) { return s.offset < o; });
-  const auto other_use = [&] {
-    return found != block.sites.end() && (found->kind == Site::Kind::kFpu) != (use == SiteUse::kFpu);
-  };
-  while (other_use()) ++found;
+  const auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
+                                      [](const Site& s, uint32_t o) { return s.offset < o; });
   CHECK(found != block.sites.end() && found->offset == offset);
   return *found;
 }
@@ -674,6 +669,7 @@ Block* Translator::Impl::replace(Block& block) {
 
 void Translator::Impl::handle_exit() {
   if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kIndirect) {
+    if (frame->fpu_ready != 0) store_fpu(nullptr, 0);
     cpu.rip = frame->exit_address & 0xffffffff;
     count_exit(Leaving::kIndirect);
     return;
@@ -683,6 +679,10 @@ void Translator::Impl::handle_exit() {
   Block* block = blocks->find_by_host(host - 1);
   CHECK(block != nullptr);
   const Site& site = site_at(*block, host);
+  if (frame->fpu_ready != 0) {
+    const bool at_end = site.kind == Site::Kind::kLink || site.kind == Site::Kind::kTable;
+    store_fpu(at_end ? nullptr : block, site.insn);
+  }
   uint64_t& esp = cpu.reg(Gpr::kRsp);
   esp = (esp + static_cast<uint64_t>(int64_t{site.esp})) & 0xffffffff;
   const auto leave_before = [&](unsigned insn) {
@@ -759,8 +759,6 @@ void Translator::Impl::handle_exit() {
       CHECK(fetched_already.has_value());
       count_exit(Leaving::kCountdown);
       break;
-    case Site::Kind::kFpu:
-      CHECK(false && "no exit");
   }
 }
 

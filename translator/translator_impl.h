@@ -95,12 +95,12 @@ struct Translator::Impl {
   uint64_t retired_now() const { return retired_at(frame->countdown); }
   void load_flags();
   void store_flags();
-  /// frame->fx to the CpuState; the units are the host's again.
-  void store_fpu();
+  /// frame->fx to the CpuState; the units are the host's again. `block`: which leaves before its instruction
+  /// `insn`; null: at its end.
+  void store_fpu(const Block* block, unsigned insn);
   /// The CpuState's to frame->fx, if the instructions of all these fpu_unit bits may execute.
   bool load_fpu(uint8_t units);
-  enum class SiteUse : uint8_t { kExit, kFpu };
-  const Site& site_at(const Block& block, const uint8_t* host, SiteUse use = SiteUse::kExit) const;
+  const Site& site_at(const Block& block, const uint8_t* host) const;
 
   static bool fill(Frame* frame, uint64_t linear, Access access);
   /// SIGSEGV in translated code: true if it was an access through the window, or behind a probe that trusts,

@@ -26,6 +26,24 @@ void set_x87_control(FxState& fx, uint16_t control, uint16_t status) {
   fx.fsw = static_cast<uint16_t>((status & ~(fsw::kEs | fsw::kB)) | (pending ? fsw::kEs | fsw::kB : 0));
 }
 
+bool keeps_x87_pointers(isa::Mnemonic mnemonic) {
+  switch (mnemonic) {
+    case isa::Mnemonic::FLDCW:
+    case isa::Mnemonic::FNSTCW:
+    case isa::Mnemonic::FNSTSW:
+    case isa::Mnemonic::FNCLEX:
+    case isa::Mnemonic::FWAIT:
+    case isa::Mnemonic::FNINIT:
+    case isa::Mnemonic::FNENI:
+    case isa::Mnemonic::FNDISI:
+    case isa::Mnemonic::FNSETPM:
+    case isa::Mnemonic::EMMS:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void record_x87_instruction(CpuState& cpu, const isa::Insn& insn, bool memory, uint64_t offset) {
   FxState& fx = cpu.fx;
   fx.fip = static_cast<uint32_t>(cpu.rip);

@@ -7,6 +7,7 @@
 
 #include "core/cpu_state.h"
 #include "core/isa/insn.h"
+#include "core/isa/mnemonic.h"
 
 namespace vireo::interp {
 
@@ -67,7 +68,10 @@ struct X87Pointers {
   }
 };
 
-/// After a non-control instruction: FIP and FCS always; FOP, and FDP and FDS with a memory operand at
+/// An x87 control instruction, or EMMS: FIP, FCS, FOP, FDP and FDS stay as they are (FNINIT clears them).
+bool keeps_x87_pointers(isa::Mnemonic mnemonic);
+
+/// After any other one: FIP and FCS always; FOP, and FDP and FDS with a memory operand at
 /// `offset`, only when it has raised an unmasked exception (as CPUs with CPUID.7.EBX[6] do).
 void record_x87_instruction(CpuState& cpu, const isa::Insn& insn, bool memory, uint64_t offset);
 

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "core/interp/fx_state.h"
 #include "core/isa/insn_row.h"
 
 namespace vireo::interp {
@@ -76,22 +77,6 @@ bool reads_mxcsr(std::string_view name) {
     if (name.starts_with(start)) return false;
   }
   return true;
-}
-
-bool keeps_x87_pointers(Mnemonic mnemonic) {
-  switch (mnemonic) {
-    case Mnemonic::FLDCW:
-    case Mnemonic::FNSTCW:
-    case Mnemonic::FNCLEX:
-    case Mnemonic::FNINIT:
-    case Mnemonic::FNENI:
-    case Mnemonic::FNDISI:
-    case Mnemonic::FNSETPM:
-    case Mnemonic::EMMS:
-      return true;
-    default:
-      return false;
-  }
 }
 
 /// The instruction itself, with memory at [RSI] and the general register operand renamed to ECX.

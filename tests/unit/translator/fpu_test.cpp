@@ -110,6 +110,39 @@ TEST_F(FpuTest, PointerSurvivesTheInterpreter) {
   EXPECT_EQ(o.fpu_loads(), 2u);
 }
 
+TEST_F(FpuTest, PointsAtTheLastInstructionBeforeASideExit) {
+  kOld.store(before.fx);
+  const Outcome o = run({0x31, 0xc0,  // xor ax, ax
+                         0xd9, 0xe8,  // fld1
+                         0x74, 0x02,  // jz to the hlt
+                         0xd9, 0xee,  // fldz
+                         0xf4});
+  expect_pointers(o.cpu.fx, instruction_at(2));
+}
+
+TEST_F(FpuTest, ControlInstructionsKeepThePointer) {
+  kOld.store(before.fx);
+  const Outcome o = run({0xd9, 0xe8,              // fld1
+                         0x26, 0xd9, 0x3f,        // fnstcw es:[bx]
+                         0x26, 0xd9, 0x2f,        // fldcw es:[bx]
+                         0x26, 0xdd, 0x7f, 0x02,  // fnstsw es:[bx+2]
+                         0xdf, 0xe0,              // fnstsw ax
+                         0xdb, 0xe2,              // fnclex
+                         0x9b, 0xf4});            // fwait
+  expect_pointers(o.cpu.fx, instruction_at(0));
+}
+
+TEST_F(FpuTest, PointerOfALoopsLastTurn) {
+  kOld.store(before.fx);
+  before.reg(Gpr::kRcx) = 37;
+  const Outcome o = run({0xd9, 0xe8,  // next: fld1
+                         0xdd, 0xd8,  // fstp st0
+                         0x49,        // dec cx
+                         0x75, 0xf9,  // jnz next
+                         0x90, 0xf4});
+  expect_pointers(o.cpu.fx, instruction_at(2));
+}
+
 TEST_F(FpuTest, StoreToTheCodePageIsTheInterpreters) {
   kOld.store(before.fx);
   before.segment(SegReg::kDs) = before.segment(SegReg::kCs);
