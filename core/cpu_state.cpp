@@ -34,6 +34,7 @@ void reset_integer_state(CpuState& cpu, uint32_t signature) {
   cpu.nmi_pending = false;
   cpu.shutdown = false;
   cpu.pending_dr6 = 0;
+  cpu.accepted = {};
 }
 
 }  // namespace

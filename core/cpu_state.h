@@ -169,6 +169,16 @@ struct Msrs {
   std::array<uint64_t, 2> perf_select{}, perf_counter{};  ///< kept, but nothing is counted
 };
 
+/// An interrupt or exception that the CPU has accepted and not begun to deliver. As a VMCS's IDT-vectoring
+/// information (SDM 3C 25.9.3): only hardware assist stops there; the next engine delivers it first.
+struct AcceptedEvent {
+  enum class Kind : uint8_t { kNone, kExternal, kNmi, kException };
+  Kind kind = Kind::kNone;
+  uint8_t vector = 0;
+  bool has_error_code = false;
+  uint32_t error_code = 0;
+};
+
 struct CpuState {
   std::array<uint64_t, 16> gpr{};
   uint64_t rip = 0;
@@ -193,6 +203,7 @@ struct CpuState {
   bool nmi_pending = false;
   bool shutdown = false;     ///< triple fault; only RESET leaves it
   uint64_t pending_dr6 = 0;  ///< debug conditions collected for a #DB due after the current instruction
+  AcceptedEvent accepted;
   /// Added to the clock's TSC; WRMSR to the TSC changes it.
   uint64_t tsc_offset = 0;
 

@@ -54,6 +54,8 @@ enum class ExitReason : uint8_t {
   kAttention,     ///< Attention::kExit was requested; the engine has cleared it
   kHalt,          ///< cpu.halted, and no interrupt can be taken now
   kShutdown,      ///< triple fault; cpu.shutdown is set
+  kCannotRun,  ///< this engine cannot execute the instruction at CS:RIP (hardware assist only): another must
+  kBroken,     ///< the host's hardware assist has failed, broken() says how; the CpuState is as it was then
 };
 
 struct RunLimits {
@@ -69,6 +71,12 @@ class ExecutionEngine {
   /// Runs guest code until an Exit. Takes due interrupts first (also to leave HLT). All architectural state
   /// is in the CpuState on return, and may be changed by the caller between runs.
   virtual ExitReason run(const RunLimits& limits) = 0;
+  /// cpu.retired counts instructions, and run() heeds the limit. Else it comes back for an Attention alone.
+  virtual bool counts_instructions() const { return true; }
+  /// After ExitReason::kBroken: one sentence for the user; and whether the CpuState is an older one, because
+  /// the rest could not be had any more.
+  virtual std::string broken() const { return {}; }
+  virtual bool state_lost() const { return false; }
   /// Counters for --stats: one call of `visit` each. The name is GROUP/COUNTER; those of a group come
   /// together.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const = 0;

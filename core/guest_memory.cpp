@@ -170,6 +170,36 @@ GuestMemory::Page GuestMemory::page(Gpa address) const {
   return page;
 }
 
+std::vector<GuestMemory::DirectRange> GuestMemory::direct_ranges() const {
+  CHECK(a20());
+  std::vector<DirectRange> found;
+  const auto add = [&](uint64_t start, uint64_t size, uint8_t* host, bool writable) {
+    if (!found.empty()) {
+      DirectRange& last = found.back();
+      if (last.start + last.size == Gpa{start} && last.host + last.size == host &&
+          last.writable == writable) {
+        last.size += size;
+        return;
+      }
+    }
+    found.push_back({{start}, size, host, writable});
+  };
+  // Where anything can be shadowed every page may be another matter.
+  const uint64_t shadowed = shadow_of_page_.size() * kPageSize;
+  for (uint64_t start = 0; start < shadowed; start += kPageSize) {
+    const Page p = page({start});
+    if (p.read != nullptr && (p.write == nullptr || p.write == p.read)) {
+      add(start, kPageSize, p.read, p.write != nullptr);
+    }
+  }
+  for (const Range& range : ranges_) {
+    const uint64_t start = std::max(range.start, shadowed), end = range.start + range.size;
+    if (range.kind == Kind::kMmio || start >= end) continue;
+    add(start, end - start, range.host + (start - range.start), range.kind == Kind::kRam);
+  }
+  return found;
+}
+
 uint8_t* GuestMemory::code_mark_of_ram(const uint8_t* host) const {
   return code_marks_.get() + static_cast<size_t>(host - ram_) / kPageSize;
 }

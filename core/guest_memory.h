@@ -94,6 +94,18 @@ class GuestMemory {
   /// access.
   Page page(Gpa address) const;
 
+  /// Memory that can be shown to the guest as it is: reads go to `host`, and so do writes if it is
+  /// `writable`; else they must be left to write_mmio().
+  struct DirectRange {
+    Gpa start;
+    uint64_t size = 0;
+    uint8_t* host = nullptr;
+    bool writable = false;
+    bool operator==(const DirectRange&) const = default;
+  };
+  /// All of them, by address, each as long as it can be. Only while the A20 gate is open (CHECK).
+  std::vector<DirectRange> direct_ranges() const;
+
   // --- physical accesses (page walks, DMA, firmware tables) --------------------------------------
   /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns
   /// false if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not

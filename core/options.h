@@ -26,6 +26,10 @@ struct MachineConfig {
   std::string engine = "auto";
   /// What is changed about the translator: the words of translator/options.cpp, comma-separated.
   std::string translator;
+  /// What is to fail of KVM, for tests: hwassist/kvm_calls.h.
+  std::string hw_failures;
+  /// Change the engine each time that it has come back so often; 0: never. For tests.
+  uint64_t switch_every = 0;
   std::string cpu_model = "core2duo-32";
   ClockKind clock = ClockKind::kRealtime;
   unsigned memory_mib = kDefaultMemoryMib;

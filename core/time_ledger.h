@@ -25,6 +25,7 @@ class TimeLedger {
     kInterpreter,
     kDevices,   ///< port and MMIO accesses, timers that are due
     kFrontEnd,  ///< its poll function
+    kHardware,  ///< guest code under hardware assist, and the host's kernel on its behalf
     kIdle,      ///< the guest halted
     kCount,
   };
@@ -40,8 +41,8 @@ class TimeLedger {
   /// Microseconds of each component that has any.
   void visit(const std::function<void(std::string_view name, uint64_t us)>& visit) const {
     constexpr std::array<std::string_view, static_cast<size_t>(Component::kCount)> kNames = {
-        "outside",     "translated code", "TLB fills", "translating", "dispatch",
-        "interpreter", "devices",         "front end", "idle"};
+        "outside",     "translated code", "TLB fills", "translating",     "dispatch",
+        "interpreter", "devices",         "front end", "hardware assist", "idle"};
     const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - started_;
     const uint64_t now = __rdtsc();
     const double us_per_tick = elapsed.count() / static_cast<double>(now - first_);

@@ -177,6 +177,11 @@ int Run::status_of(MachineStop stop) {
                          machine_->cpu().segment(SegReg::kCs).selector, machine_->cpu().rip,
                          machine_->cpu().retired));
       return status(ExitStatus::kGuestDied);
+    case MachineStop::kEngineBroken:
+      notice(fmt::format(
+          "hardware assist has failed: {}; use --engine auto, which goes on without it, or --engine bt",
+          machine_->engine_failure()));
+      return status(ExitStatus::kHostCannot);
     case MachineStop::kHaltedForever:
       notice("the guest halted with interrupts off; nothing can wake it");
       return status(ExitStatus::kGuestDied);

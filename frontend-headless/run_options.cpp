@@ -95,6 +95,20 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          [&o] { o.machine.translator += o.machine.translator.empty() ? "no-windows" : ",no-windows"; },
          "Reach guest memory without windows: the same as --translator no-windows")
       ->group(machine);
+  app.add_option_function<std::string>(
+         "--hw", [&o](const std::string& words) { o.machine.hw_failures = words; },
+         "For tests of engine hw, comma-separated: calls of KVM that are to fail, as KVM_RUN@100 (the 100th) "
+         "or "
+         "KVM_RUN@100+ (that one and all behind it)")
+      ->type_name("WORDS")
+      ->group(machine);
+  app.add_option("--switch-every", o.machine.switch_every,
+                 "For tests: another engine (bt, interp and, where it can be had, hw) each time that one has "
+                 "come back N "
+                 "times")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
+      ->type_name("N")
+      ->group(machine);
   app.add_option("--clock", o.clock,
                  "realtime: guest time follows the host; virtual: guest time is the count of "
                  "executed instructions, idle time is skipped, runs repeat exactly")

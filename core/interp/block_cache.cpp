@@ -24,7 +24,8 @@ bool OwnCode::changed() const {
   return false;
 }
 
-BlockCache::BlockCache(GuestMemory& memory) : memory_(memory), buckets_(size_t{1} << kBucketBits, nullptr) {
+BlockCache::BlockCache(GuestMemory& memory, uint8_t owner)
+    : memory_(memory), owner_(owner), buckets_(size_t{1} << kBucketBits, nullptr) {
   memory_.add_listener(*this);
 }
 
@@ -74,7 +75,7 @@ Block* BlockCache::add(uint64_t physical, BlockMode mode, const std::vector<Deco
 
 void BlockCache::register_in_page(uint64_t page, Block* block, uint64_t first, uint64_t last) {
   auto [entry, inserted] = pages_.try_emplace(page);
-  if (inserted) memory_.mark_code({page});
+  if (inserted) memory_.mark_code({page}, owner_);
   entry->second.blocks.push_back(block);
   for (uint64_t g = first / kGranuleBytes; g <= last / kGranuleBytes; ++g) entry->second.granules.set(g);
 }
@@ -92,7 +93,7 @@ void BlockCache::on_code_written(Gpa start, uint64_t size, Writer) {
   auto found = pages_.find(page);
   if (found == pages_.end()) {
     // A mark of a layout that is gone.
-    memory_.clear_code_mark({page});
+    memory_.clear_code_mark({page}, owner_);
     return;
   }
   CodePage& code = found->second;
@@ -129,7 +130,7 @@ void BlockCache::on_code_written(Gpa start, uint64_t size, Writer) {
   });
   if (any_dropped && dropped_flag != nullptr) *dropped_flag = true;
   if (code.blocks.empty()) {
-    memory_.clear_code_mark({page});
+    memory_.clear_code_mark({page}, owner_);
     pages_.erase(found);
   }
 }
@@ -140,7 +141,7 @@ void BlockCache::on_forget_code(Gpa page) {
   for (Block* b : found->second.blocks) {
     if (b->physical != Block::kDead) drop(b);
   }
-  memory_.clear_code_mark(page);
+  memory_.clear_code_mark(page, owner_);
   pages_.erase(found);
   if (dropped_flag != nullptr) *dropped_flag = true;
 }
@@ -152,7 +153,7 @@ void BlockCache::make_room() {
 
 void BlockCache::clear() {
   // After a change of the layout some marks may stand on other pages now; they go at the next write there.
-  for (const auto& [page, code] : pages_) memory_.clear_code_mark({page});
+  for (const auto& [page, code] : pages_) memory_.clear_code_mark({page}, owner_);
   pages_.clear();
   for (size_t i = 0; i < blocks_used_; ++i)
     block_chunks_[i / kBlocksPerChunk][i % kBlocksPerChunk].physical = Block::kDead;

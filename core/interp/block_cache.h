@@ -66,7 +66,8 @@ struct Block {
 
 class BlockCache final : private MemoryListener {
  public:
-  explicit BlockCache(GuestMemory& memory);
+  /// `owner`: of its code marks (GuestMemory::mark_code).
+  BlockCache(GuestMemory& memory, uint8_t owner);
   ~BlockCache() override;
 
   Block* find(uint64_t physical, BlockMode mode) const;
@@ -107,6 +108,7 @@ class BlockCache final : private MemoryListener {
   DecodedInsn* allocate(size_t count);
 
   GuestMemory& memory_;
+  const uint8_t owner_;
   std::vector<Block*> buckets_;
   std::unordered_map<uint64_t, CodePage> pages_;
   std::vector<std::unique_ptr<DecodedInsn[]>> chunks_;

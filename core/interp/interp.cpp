@@ -22,14 +22,16 @@ FaultClass class_of(uint8_t vector) {
 
 }  // namespace
 
-Interp::Impl::Impl(Interp& interp) : in(interp), cpu(interp.cpu), cache(interp.context.memory) {
+Interp::Impl::Impl(Interp& interp, uint8_t code_owner)
+    : in(interp), cpu(interp.cpu), cache(interp.context.memory, code_owner) {
   cache.dropped_flag = &interp.block_ended;
   building.reserve(64);
   static Block nothing;  // matches no address
   jumps.fill({~uint64_t{0}, &nothing});
 }
 
-Interp::Interp(CpuContext& c) : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::make_unique<Impl>(*this)) {
+Interp::Interp(CpuContext& c, uint8_t code_owner)
+    : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::make_unique<Impl>(*this, code_owner)) {
   mode_changed();
 }
 
@@ -41,6 +43,7 @@ void Interp::begin_run() {
   recheck_interrupts();
   rep_budget_ = kRepIterationsPerRun;
   faults_in_run_ = 0;
+  if (cpu.accepted.kind != AcceptedEvent::Kind::kNone) impl_->deliver_accepted();
 }
 
 ExitReason Interp::run(const RunLimits& limits) {
@@ -272,6 +275,14 @@ std::optional<ExitReason> Interp::Impl::service_attention() {
     // More may be waiting for when the handler sets IF; until then one look is enough.
   }
   return std::nullopt;
+}
+
+void Interp::Impl::deliver_accepted() {
+  const AcceptedEvent accepted = std::exchange(cpu.accepted, {});
+  const Event event = accepted.kind == AcceptedEvent::Kind::kExternal ? Event::kExternal
+                      : accepted.kind == AcceptedEvent::Kind::kNmi    ? Event::kNmi
+                                                                      : Event::kFault;
+  deliver_event(event, Fault{accepted.vector, accepted.has_error_code, accepted.error_code, cpu.cr2});
 }
 
 void Interp::Impl::deliver_event(Event event, Fault fault) {

@@ -45,7 +45,11 @@ using Handler = void (*)(Interp&, const Insn&);
 
 class Interp final : public ExecutionEngine {
  public:
-  explicit Interp(CpuContext& context);
+  /// `code_owner`: of its code marks. Interpreters of one machine need different ones (the translator has the
+  /// first and a mark of its own, 2).
+  explicit Interp(CpuContext& context, uint8_t code_owner = kCodeOwner);
+  static constexpr uint8_t kCodeOwner = 1, kSecondCodeOwner = 4;
+
   ~Interp() override;
 
   std::string_view name() const override { return "interp"; }

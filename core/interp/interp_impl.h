@@ -19,7 +19,7 @@ struct Breakpoints {
 };
 
 struct Interp::Impl {
-  explicit Impl(Interp& interp);
+  Impl(Interp& interp, uint8_t code_owner);
 
   // --- code lookup (fetch.cpp)
   // ----------------------------------------------------------------------------------
@@ -63,6 +63,8 @@ struct Interp::Impl {
   }
   /// Looks at exit requests and pins; delivers what is due. Returns the reason to leave run(), if any.
   std::optional<ExitReason> service_attention();
+  /// CpuState::accepted.
+  void deliver_accepted();
   /// Delivers with the rules for faults during delivery: double fault, shutdown.
   void deliver_event(Event event, Fault fault);
   /// A fault, of which a run() may have so many.

@@ -16,8 +16,9 @@ namespace vireo {
 /// A clock that the machine's run loop can also steer.
 class MachineClock : public Clock {
  public:
-  /// Has the engine come back when now() reaches `time`, or before: by these limits, or by an alarm.
-  virtual RunLimits limits_until(VirtualNs time) = 0;
+  /// Has the engine come back when now() reaches `time`, or before: by these limits, or by an alarm alone if
+  /// it does not count instructions.
+  virtual RunLimits limits_until(VirtualNs time, bool counts_instructions) = 0;
   /// The CPU is idle and nothing is due before `time`: jump there if this clock can. False: it cannot, wait
   /// instead.
   virtual bool skip_to(VirtualNs time) = 0;
@@ -36,7 +37,7 @@ class RealtimeClock final : public MachineClock {
   /// ever shorter ones. An alarm at the deadline would cost more: programming the host's timer and its
   /// interrupt take 50 us where the host is itself a virtual machine. So there is one a bit later, for a
   /// guest that has slowed down, and most of the time it is moved on before it goes off.
-  RunLimits limits_until(VirtualNs time) override;
+  RunLimits limits_until(VirtualNs time, bool counts_instructions) override;
   bool skip_to(VirtualNs time) override;
   void state(StateArchive& ar) override;
 
@@ -48,6 +49,8 @@ class RealtimeClock final : public MachineClock {
   };
   /// Beyond the host's next tick, in most cases, where its timer needs no programming.
   static constexpr std::chrono::milliseconds kGrace{2};
+  /// Of an alarm at the deadline itself.
+  static constexpr std::chrono::microseconds kAlarmSlack{20};
   static constexpr double kPartOfRest = 0.85;
   static constexpr double kLongestSliceNs = 4'000'000;
   static constexpr double kLastSliceNs = 8'000;
@@ -75,7 +78,7 @@ class VirtualClock final : public MachineClock {
   VirtualNs now() const override {
     return skipped_ + static_cast<VirtualNs>(muldiv64(cpu_.retired, 1000, mips_));
   }
-  RunLimits limits_until(VirtualNs time) override {
+  RunLimits limits_until(VirtualNs time, bool) override {
     if (time <= skipped_) return {0};
     const uint64_t span = static_cast<uint64_t>(time - skipped_);
     return {(span * mips_ + 999) / 1000};  // rounded up: now() has then reached `time`

@@ -47,6 +47,10 @@ void cpu_state(StateArchive& ar, CpuState& cpu) {
   ar.field("nmi_pending", cpu.nmi_pending);
   ar.field("shutdown", cpu.shutdown);
   ar.field("pending_dr6", cpu.pending_dr6);
+  ar.field("accepted.kind", cpu.accepted.kind);
+  ar.field("accepted.vector", cpu.accepted.vector);
+  ar.field("accepted.has_error_code", cpu.accepted.has_error_code);
+  ar.field("accepted.error_code", cpu.accepted.error_code);
   ar.field("tsc_offset", cpu.tsc_offset);
   ar.field("retired", cpu.retired);
 }

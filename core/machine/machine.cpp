@@ -110,7 +110,8 @@ class Machine::Impl {
         continue;
       }
       // A guest that only faults, or one endless REP, stops the virtual clock; the user is still there.
-      idle_runs_ = cpu_.retired == retired_before && exit == ExitReason::kAttention ? idle_runs_ + 1 : 0;
+      const bool no_progress = exit == ExitReason::kAttention && cpu_.retired == retired_before;
+      idle_runs_ = no_progress && engine_->counts_instructions() ? idle_runs_ + 1 : 0;
       if (idle_runs_ >= kRunsWithoutProgress) next_poll_ = clock_->now();
       switch (exit) {
         case ExitReason::kRetiredLimit:
@@ -123,6 +124,9 @@ class Machine::Impl {
           break;
         case ExitReason::kShutdown:
           return MachineStop::kGuestDied;
+        case ExitReason::kCannotRun:  // whoever has hardware assist has software for that (engine_switch.h)
+        case ExitReason::kBroken:
+          return MachineStop::kEngineBroken;
       }
     }
   }
@@ -174,6 +178,7 @@ class Machine::Impl {
   PcBoard& board() { return *board_; }
   const EngineChoice& choice() const { return choice_; }
   uint8_t debug_exit_value() const { return debug_exit_value_; }
+  const ExecutionEngine& engine() const { return *engine_; }
 
  private:
   void state(StateArchive& ar) {
@@ -219,7 +224,7 @@ class Machine::Impl {
 
   ExitReason run_engine() {
     const VirtualNs due = std::min(scheduler_.next_deadline().value_or(next_poll_), next_poll_);
-    const RunLimits limits = clock_->limits_until(due);
+    const RunLimits limits = clock_->limits_until(due, engine_->counts_instructions());
     ++engine_runs_;
     return engine_->run(limits);
   }
@@ -310,10 +315,14 @@ VirtualNs Machine::now() const {
   return impl_->clock().now();
 }
 std::string_view Machine::engine_name() const {
-  return impl_->choice().name;
+  return impl_->engine().name();
 }
 const std::string& Machine::engine_reason() const {
   return impl_->choice().reason;
+}
+std::string Machine::engine_failure() const {
+  const std::string sentence = impl_->engine().broken();
+  return sentence.empty() ? "hardware assist cannot run this guest" : sentence;
 }
 uint8_t Machine::debug_exit_value() const {
   return impl_->debug_exit_value();

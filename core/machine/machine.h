@@ -24,6 +24,7 @@ enum class MachineStop : uint8_t {
   kResetAsked,     ///< the guest asked for a reset of the board; run() again carries it out
   kDebugExit,      ///< the guest wrote to port 0xf4 (Machine::debug_exit_value)
   kGuestDied,      ///< triple fault
+  kEngineBroken,   ///< the host's hardware assist has failed: engine_failure()
   kHaltedForever,  ///< HLT with interrupts off: only an NMI or a reset could go on
   kAsked,          ///< the poll function returned false
 };
@@ -59,6 +60,8 @@ class Machine {
   VirtualNs now() const;
   std::string_view engine_name() const;
   uint8_t debug_exit_value() const;
+  /// After MachineStop::kEngineBroken: one sentence.
+  std::string engine_failure() const;
   /// Why this engine runs, for `vireo info` and the start-up line.
   const std::string& engine_reason() const;
   /// Names are GROUP/COUNTER; those of a group come together.

@@ -4,10 +4,15 @@
 
 namespace vireo {
 
-RunLimits RealtimeClock::limits_until(VirtualNs time) {
+RunLimits RealtimeClock::limits_until(VirtualNs time, bool counts_instructions) {
   using std::chrono::nanoseconds;
   const HostClock::time_point now = HostClock::now();
   const HostClock::time_point due = std::max(now, start_ + nanoseconds(time - offset_));
+  if (!counts_instructions) {
+    slice_ = {};
+    alarm_->set_between(due, due + kAlarmSlack);
+    return {};
+  }
   learn_speed(now);
   alarm_->set_between(due + kGrace, due + 3 * kGrace);
   slice_ = {now, cpu_.retired};

@@ -41,7 +41,10 @@ ROWS = [
     ("initrd without kernel", "run --initrd {dir}/kernel", 2, ["--kernel"]),
     ("bad stats form", "run --stats=xml:f", 2, ["json:FILE"]),
     ("two lines on stdio", "run --serial stdio --serial2 stdio", 2, ["stdio"]),
-    ("engine that is not there yet", "run --engine hw", 3, ["hw", "interp"]),
+    ("hardware assist that cannot be had", "run --engine hw --hw KVM_CREATE_VM@1+", 3, ["KVM is", "--engine bt"]),
+    ("hardware assist with virtual time", "run --engine hw --clock virtual", 2, ["--clock realtime", "--engine bt"]),
+    ("no call of KVM", "run --hw nonsense", 2, ["--hw nonsense", "KVM_RUN@100"]),
+    ("switching never", "run --switch-every 0", 2, ["switch-every"]),
     # memory
     ("no memory", "run -m 0", 2, ["memory"]),
     ("memory not a number", "run -m lots", 2, ["memory"]),

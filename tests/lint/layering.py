@@ -18,9 +18,10 @@ ALLOWED = {
     "bios": ["core"],
     "bench/guest": [],
     "translator": ["core", "core/isa", "core/interp"],
-    "core/machine": ["core", "core/isa", "core/interp", "translator", "softmmu", "devices", "devices/ide",
+    "hwassist": ["core", "core/isa"],
+    "core/machine": ["core", "core/isa", "core/interp", "translator", "hwassist", "softmmu", "devices", "devices/ide",
                      "devices/vga", "bios"],
-    "frontend-headless": ["core", "core/isa", "core/machine", "devices/backends"],
+    "frontend-headless": ["core", "core/isa", "core/machine", "devices/backends", "bios"],
 }
 THIRD_PARTY_ONLY_IN = {"SDL": ["frontend-sdl"], "CLI/": ["frontend-headless"]}
 

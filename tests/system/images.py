@@ -59,8 +59,8 @@ class Images:
                     made.rename(target)
         return target
 
-    def kernel_tree(self, flavour):
-        return self.packages.tree(self.packages.dependency(f"linux-image-{flavour}:i386"))
+    def kernel_tree(self, flavour, architecture="i386"):
+        return self.packages.tree(self.packages.dependency(f"linux-image-{flavour}:{architecture}"))
 
     def copy_file(self, target, package, path):
         shutil.copyfile(self.packages.tree(package) / path, target)

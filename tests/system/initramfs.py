@@ -50,6 +50,7 @@ class CpioWriter:
     def __init__(self):
         self.out = bytearray()
         self.inode = 0
+        self.folders = set()
 
     def add(self, name, mode, content=b"", device=(0, 0)):
         self.inode += 1
@@ -59,6 +60,16 @@ class CpioWriter:
         self._pad()
         self.out += content
         self._pad()
+        if stat.S_ISDIR(mode):
+            self.folders.add(name)
+
+    def add_file(self, path, content, permissions=0o644):
+        """A file, after the folders above it that are not there yet."""
+        path = path.lstrip("/")
+        for folder in [str(folder) for folder in reversed(pathlib.PurePosixPath(path).parents)][1:]:
+            if folder not in self.folders:
+                self.add(folder, stat.S_IFDIR | 0o755)
+        self.add(path, stat.S_IFREG | permissions, content)
 
     def _pad(self):
         self.out += bytes(-len(self.out) % 4)
@@ -66,6 +77,18 @@ class CpioWriter:
     def finish(self):
         self.add("TRAILER!!!", 0)
         return bytes(self.out)
+
+
+def add_modules(cpio, kernel_tree, sets):
+    """The modules of `sets`, a dictionary like MODULE_SETS, with the lists that load_modules reads."""
+    modules = ModuleTree(kernel_tree)
+    every = {}
+    for name, members in sets.items():
+        paths = modules.closure(members)
+        cpio.add_file(f"lib/modules/{name}.list", "".join(f"{path.name}\n" for path in paths).encode())
+        every.update({path.name: path for path in paths})
+    for name in sorted(every):
+        cpio.add_file(f"lib/modules/{name}", every[name].read_bytes())
 
 
 def write_root(folder, busybox_tree):
@@ -84,7 +107,6 @@ def build_initramfs(busybox_tree, kernel_tree):
     cpio = CpioWriter()
     directory = stat.S_IFDIR | 0o755
     program = stat.S_IFREG | 0o755
-    plain = stat.S_IFREG | 0o644
     for name in ("bin", "sbin", "etc", "dev", "proc", "sys", "tmp", "mnt", "root", "newroot", "lib", "lib/modules"):
         cpio.add(name, directory)
     cpio.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
@@ -92,11 +114,5 @@ def build_initramfs(busybox_tree, kernel_tree):
     cpio.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
     cpio.add("init", program, (HERE / "guest_init.sh").read_bytes())
     cpio.add("bin/load_modules", program, (HERE / "load_modules.sh").read_bytes())
-    modules = ModuleTree(kernel_tree)
-    for name, members in MODULE_SETS.items():
-        paths = modules.closure(members)
-        cpio.add(f"lib/modules/{name}.list", plain, "".join(f"{path.name}\n" for path in paths).encode())
-    every = {path.name: path for members in MODULE_SETS.values() for path in modules.closure(members)}
-    for name in sorted(every):
-        cpio.add(f"lib/modules/{name}", plain, every[name].read_bytes())
+    add_modules(cpio, kernel_tree, MODULE_SETS)
     return gzip.compress(cpio.finish(), 6, mtime=0)

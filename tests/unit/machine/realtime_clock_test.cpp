@@ -58,7 +58,7 @@ class RealtimeClockTest : public testing::Test {
  protected:
   /// As if the engine ran: what the limit allows, at `speed` instructions a ns.
   void run(VirtualNs until, double speed) {
-    const uint64_t limit = clock.limits_until(until).retired;
+    const uint64_t limit = clock.limits_until(until, true).retired;
     ASSERT_GT(limit, cpu.retired);
     const auto end =
         SteadyClock::now() +
@@ -95,7 +95,14 @@ TEST_F(RealtimeClockTest, AlarmForAGuestThatHasBecomeSlow) {
   for (int i = 0; i < 50; ++i) run(clock.now() + 1'000'000, 1.0);
   attention.clear(Attention::kExit);
   const VirtualNs due = clock.now() + 1'000'000;
-  clock.limits_until(due);
+  clock.limits_until(due, true);
+  EXPECT_TRUE(wait_for_exit_request(attention, 10s));
+  EXPECT_GE(clock.now(), due);
+}
+
+TEST_F(RealtimeClockTest, AlarmAloneForAnEngineThatDoesNotCount) {
+  const VirtualNs due = clock.now() + 1'000'000;
+  EXPECT_EQ(clock.limits_until(due, false).retired, ~uint64_t{0});
   EXPECT_TRUE(wait_for_exit_request(attention, 10s));
   EXPECT_GE(clock.now(), due);
 }

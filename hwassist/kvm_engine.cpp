@@ -1,0 +1,448 @@
+#include "hwassist/kvm_engine.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+#include "core/isa/cpuid.h"
+#include "core/isa/msr.h"
+#include "core/log.h"
+#include "hwassist/kvm_list.h"
+#include "hwassist/kvm_regs.h"
+
+namespace vireo::hwassist {
+
+namespace {
+
+constexpr uint64_t kSyncRegs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
+
+/// Those of kMsrs, then the TSC.
+KvmMsrList msr_list() {
+  KvmMsrList list(std::size(kMsrs) + 1);
+  for (size_t i = 0; i < std::size(kMsrs); ++i) list.entry(i).index = kMsrs[i].index;
+  list.entry(std::size(kMsrs)).index = kMsrTsc;
+  return list;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KvmEngine>> KvmEngine::create(CpuContext& context, std::string_view failures) {
+  auto calls = make_kvm_calls(failures);
+  if (!calls) return calls.error();
+  auto vm = KvmVm::create(calls.take());
+  if (!vm) return vm.error();
+  std::unique_ptr<KvmEngine> engine(new KvmEngine(context, vm.take()));
+  if (auto done = engine->set_up(); !done) return done.error();
+  return engine;
+}
+
+KvmEngine::KvmEngine(CpuContext& context, std::unique_ptr<KvmVm> vm)
+    : context_(context), cpu_(context.cpu), vm_(std::move(vm)), memory_(*vm_, context.memory) {}
+
+Result<void> KvmEngine::set_up() {
+  if (auto done = set_cpuid(); !done) return done;
+  if (auto done = send_msrs_here(); !done) return done;
+  const auto sync = static_cast<uint64_t>(vm_->extension(KVM_CAP_SYNC_REGS));
+  has_sync_regs_ = (sync & kSyncRegs) == kSyncRegs;
+  if (has_sync_regs_) vm_->run_page().kvm_valid_regs = kSyncRegs;
+  if (vm_->extension(KVM_CAP_TSC_CONTROL) != 0) {
+    // If the CPU cannot scale it after all, the guest's TSC is as fast as the host's.
+    static_cast<void>(vm_->vcpu_value(request::kSetTscKhz, context_.model.tsc_hz / 1000));
+  }
+  return {};
+}
+
+/// What IA32_MISC_ENABLE hides later stays visible: KVM takes CPUID before the first run only.
+Result<void> KvmEngine::set_cpuid() {
+  std::vector<kvm_cpuid_entry2> entries;
+  const auto add = [&](uint32_t leaf, uint32_t subleaf, bool indexed) {
+    const CpuidRegisters r = cpuid(context_.model, cpu_, leaf, subleaf);
+    kvm_cpuid_entry2 entry = cpuid_entry(leaf, r.eax, r.ebx, r.ecx, r.edx);
+    // KVM takes none but 48 and 57 for the width of linear addresses.
+    if (leaf == 0x80000008) entry.eax = (entry.eax & ~0xff00u) | 48 << 8;
+    entry.index = subleaf;
+    entry.flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+    entries.push_back(entry);
+  };
+  for (uint32_t leaf = 0; leaf <= context_.model.max_leaf; ++leaf) {
+    if (leaf != 4) {
+      add(leaf, 0, false);
+      continue;
+    }
+    for (uint32_t sub = 0; sub <= context_.model.caches.size(); ++sub) add(leaf, sub, true);
+  }
+  constexpr uint32_t kExtended = 0x80000000;
+  const uint32_t last = context_.model.brand.empty() ? 0 : cpuid(context_.model, cpu_, kExtended, 0).eax;
+  for (uint32_t leaf = kExtended; leaf <= last; ++leaf) add(leaf, 0, false);
+
+  KvmCpuidList list(entries);
+  return vm_->vcpu_call(request::kSetCpuid2, list.header());
+}
+
+/// All MSRs but those that must be fast are the CPU model's: KVM has us execute RDMSR and WRMSR.
+Result<void> KvmEngine::send_msrs_here() {
+  if (vm_->extension(KVM_CAP_X86_USER_SPACE_MSR) == 0 || vm_->extension(KVM_CAP_X86_MSR_FILTER) == 0)
+    return {};
+  constexpr uint64_t kReasons =
+      KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
+  if (auto done = vm_->enable(KVM_CAP_X86_USER_SPACE_MSR, kReasons); !done) return done;
+  struct Allowed {
+    uint32_t base, count;
+  };
+  static constexpr Allowed kAllowed[] = {{kMsrTsc, 1}, {0x174, 3}, {0x277, 1}, {0xc0000080, 1}};
+  std::array<std::array<uint8_t, 8>, std::size(kAllowed)> bitmaps;
+  for (auto& bitmap : bitmaps) bitmap.fill(0xff);
+  kvm_msr_filter filter{};
+  filter.flags = KVM_MSR_FILTER_DEFAULT_DENY;
+  for (size_t i = 0; i < std::size(kAllowed); ++i) {
+    filter.ranges[i].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+    filter.ranges[i].base = kAllowed[i].base;
+    filter.ranges[i].nmsrs = kAllowed[i].count;
+    filter.ranges[i].bitmap = bitmaps[i].data();
+  }
+  return vm_->vm_call(request::kSetMsrFilter, &filter);
+}
+
+Result<void> KvmEngine::load_msrs() {
+  KvmMsrList list = msr_list();
+  for (size_t i = 0; i < std::size(kMsrs); ++i) list.entry(i).data = cpu_.msr.*kMsrs[i].place;
+  list.entry(std::size(kMsrs)).data = context_.tsc();
+  auto done = vm_->msrs(request::kSetMsrs, list);
+  if (!done) return done.error();
+  const uint32_t count = done.value();
+  if (count == list.count()) return {};
+  return Error{fmt::format("KVM_SET_MSRS: KVM does not have MSR {:x}h", list.entry(count).index),
+               ExitStatus::kHostCannot};
+}
+
+/// The TSC ran at the speed of the host's, or of KVM's: the clock's goes on from there.
+Result<void> KvmEngine::save_msrs() {
+  KvmMsrList list = msr_list();
+  auto done = vm_->msrs(request::kGetMsrs, list);
+  if (!done) return done.error();
+  if (done.value() != list.count()) return kvm_error(request::kGetMsrs);
+  for (size_t i = 0; i < std::size(kMsrs); ++i) cpu_.msr.*kMsrs[i].place = list.entry(i).data;
+  cpu_.tsc_offset += list.entry(std::size(kMsrs)).data - context_.tsc();
+  return {};
+}
+
+Result<void> KvmEngine::load() {
+  if (auto done = memory_.update(); !done) return done;
+  ran_ = false;
+  // Padding may differ, too: then it is loaded for nothing.
+  if (saved_ && std::memcmp(&*saved_, &cpu_, sizeof cpu_) == 0) return {};
+  ++counters_.loads;
+  saved_.reset();
+  kvm_regs regs;
+  kvm_sregs sregs;
+  kvm_vcpu_events events;
+  kvm_debugregs debug;
+  KvmXsave xsave;
+  to_kvm(cpu_, regs = {});
+  to_kvm(cpu_, sregs);
+  to_kvm(cpu_, events);
+  to_kvm(cpu_, debug);
+  to_kvm(cpu_.fx, xsave);
+  const std::pair<const KvmRequest&, void*> steps[] = {
+      {request::kSetRegs, &regs},         {request::kSetXsave, &xsave},     {request::kSetSregs, &sregs},
+      {request::kSetVcpuEvents, &events}, {request::kSetDebugregs, &debug},
+  };
+  for (const auto& [request, argument] : steps) {
+    if (auto done = vm_->vcpu_call(request, argument); !done) return done;
+  }
+  if (auto done = load_msrs(); !done) return done;
+  saved_ = cpu_;
+  return {};
+}
+
+Result<void> KvmEngine::save_registers() {
+  if (has_sync_regs_) {  // the run page has them since KVM_RUN came back
+    const kvm_sync_regs& page = vm_->run_page().s.regs;
+    from_kvm(page.regs, cpu_);
+    from_kvm(page.sregs, cpu_);
+    from_kvm(page.events, cpu_);
+    return {};
+  }
+  kvm_regs regs;
+  kvm_sregs sregs;
+  kvm_vcpu_events events;
+  if (auto done = vm_->vcpu_call(request::kGetRegs, &regs); !done) return done;
+  if (auto done = vm_->vcpu_call(request::kGetSregs, &sregs); !done) return done;
+  if (auto done = vm_->vcpu_call(request::kGetVcpuEvents, &events); !done) return done;
+  from_kvm(regs, cpu_);
+  from_kvm(sregs, cpu_);
+  from_kvm(events, cpu_);
+  return {};
+}
+
+Result<void> KvmEngine::save() {
+  if (!ran_) return {};
+  ++counters_.saves;
+  // A device may have raised one that KVM does not know of yet.
+  const bool nmi_pending = cpu_.nmi_pending;
+  if (auto done = save_registers(); !done) return done;
+  cpu_.nmi_pending |= nmi_pending;
+  kvm_debugregs debug;
+  KvmXsave xsave;
+  if (auto done = vm_->vcpu_call(request::kGetDebugregs, &debug); !done) return done;
+  if (auto done = vm_->vcpu_call(request::kGetXsave, &xsave); !done) return done;
+  from_kvm(debug, cpu_);
+  from_kvm(xsave, cpu_.fx);
+  if (auto done = save_msrs(); !done) return done;
+  // PAE: KVM may have others only if the guest has changed them since it loaded CR3.
+  constexpr uint64_t kTableBytes = 32;
+  if ((cpu_.cr4 & cr4::kPae) != 0 && cpu_.paging() && !cpu_.long_mode()) {
+    const Gpa table{cpu_.cr3 & 0xffffffff & ~(kTableBytes - 1)};
+    for (unsigned i = 0; i < 4; ++i) cpu_.pdpte[i] = context_.memory.read_value<uint64_t>(table + 8 * i);
+  }
+  saved_ = cpu_;
+  return {};
+}
+
+ExitReason KvmEngine::fail(const Error& error) {
+  broken_ = error.message;
+  return ExitReason::kBroken;
+}
+
+ExitReason KvmEngine::run(const RunLimits&) {
+  const TimeScope scope(context_.time, TimeLedger::Component::kHardware);
+  if (!broken_.empty()) return ExitReason::kBroken;
+  if (cpu_.shutdown) return ExitReason::kShutdown;
+  // No structure of KVM's has a debug trap that is still due.
+  if (!context_.memory.a20() || cpu_.pending_dr6 != 0) {
+    ++counters_.cannot_run;
+    return ExitReason::kCannotRun;
+  }
+  if (auto done = load(); !done) return fail(done.error());
+  std::optional<ExitReason> reason;
+  {
+    const Attention::Running running(
+        context_.attention,
+        [](void* page, ucontext_t&) { static_cast<volatile kvm_run*>(page)->immediate_exit = 1; },
+        &vm_->run_page());
+    reason = execute();
+  }
+  if (auto done = finish_access(); !done && broken_.empty()) broken_ = done.error().message;
+  // Once more if it fails: nothing else has the guest's registers.
+  auto saved = save();
+  if (!saved) saved = save();
+  if (!saved) {
+    state_lost_ = true;
+    broken_ = saved.error().message + "; the guest's registers are lost";
+  }
+  if (!broken_.empty()) return ExitReason::kBroken;
+  if (*reason == ExitReason::kHalt) cpu_.halted = true;
+  if (*reason == ExitReason::kShutdown) cpu_.shutdown = true;
+  if (saved_) saved_ = cpu_;
+  return *reason;
+}
+
+Result<void> KvmEngine::deliver_interrupts() {
+  Attention& attention = context_.attention;
+  attention.clear(attention.bits() & ~uint32_t{Attention::kExit});
+  interrupt_waiting_ = context_.interrupts.interrupt_pending();
+  if (std::exchange(cpu_.nmi_pending, false)) {
+    ++counters_.nmis;
+    if (auto done = vm_->vcpu_value(request::kNmi, 0); !done) {
+      cpu_.nmi_pending = true;
+      return done;
+    }
+  }
+  return {};
+}
+
+std::optional<ExitReason> KvmEngine::execute() {
+  kvm_run& page = vm_->run_page();
+  // What the CpuState has pending has been loaded.
+  can_inject_ = (cpu_.rflags & rflags::kIf) != 0 && cpu_.interrupt_shadow == CpuState::Shadow::kNone &&
+                cpu_.accepted.kind == AcceptedEvent::Kind::kNone;
+  const bool was_halted = cpu_.halted;
+  const bool nmi = cpu_.nmi_pending && !cpu_.nmi_blocked;
+  cpu_.nmi_pending = false;
+  context_.attention.clear(~uint32_t{Attention::kExit});
+  interrupt_waiting_ = context_.interrupts.interrupt_pending();
+  if (was_halted && !nmi && !(interrupt_waiting_ && can_inject_)) {
+    if ((context_.attention.bits() & Attention::kExit) != 0) {
+      context_.attention.clear(Attention::kExit);
+      return ExitReason::kAttention;
+    }
+    return ExitReason::kHalt;
+  }
+  cpu_.halted = false;
+  for (;;) {
+    page.immediate_exit = 0;
+    // From now on the signal of a request has KVM_RUN come back at once; one that came before has set its
+    // bit.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    const uint32_t bits = context_.attention.bits();
+    if (bits & Attention::kExit) {
+      context_.attention.clear(Attention::kExit);
+      return ExitReason::kAttention;
+    }
+    if (bits != 0) {
+      if (auto done = deliver_interrupts(); !done) {
+        fail(done.error());
+        return std::nullopt;
+      }
+    }
+    if (interrupt_waiting_ && can_inject_) {
+      kvm_interrupt interrupt{};
+      interrupt.irq = context_.interrupts.acknowledge();
+      ++counters_.interrupts;
+      if (auto done = vm_->vcpu_value(request::kInterrupt, reinterpret_cast<uintptr_t>(&interrupt)); !done) {
+        // It has been acknowledged: whoever goes on has to deliver it.
+        cpu_.accepted = {AcceptedEvent::Kind::kExternal, static_cast<uint8_t>(interrupt.irq), false, 0};
+        fail(done.error());
+        return std::nullopt;
+      }
+      can_inject_ = false;
+      ran_ = true;
+      interrupt_waiting_ = context_.interrupts.interrupt_pending();
+    }
+    page.request_interrupt_window = interrupt_waiting_;
+    page.cr8 = 0;
+    ++counters_.runs;
+    const int error = vm_->run();
+    ran_ = true;
+    can_inject_ = page.ready_for_interrupt_injection;
+    if (error != 0 && error != EINTR && error != EAGAIN) {
+      errno = error;
+      fail(kvm_error(request::kRun));
+      return std::nullopt;
+    }
+    access_open_ = false;
+    if (error != 0) {
+      ++counters_.signals;
+      continue;
+    }
+    if (const auto reason = handle_exit()) return reason;
+    if (!broken_.empty()) return std::nullopt;
+  }
+}
+
+std::optional<ExitReason> KvmEngine::handle_exit() {
+  const kvm_run& page = vm_->run_page();
+  switch (page.exit_reason) {
+    case KVM_EXIT_IO:
+      access_ports();
+      return std::nullopt;
+    case KVM_EXIT_MMIO:
+      access_memory();
+      return std::nullopt;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+      access_msr();
+      return std::nullopt;
+    case KVM_EXIT_HLT:
+      ++counters_.halts;
+      if (interrupt_waiting_ && page.if_flag) return std::nullopt;
+      return ExitReason::kHalt;
+    case KVM_EXIT_IRQ_WINDOW_OPEN:
+      ++counters_.interrupt_windows;
+      return std::nullopt;
+    case KVM_EXIT_INTR:
+      return std::nullopt;
+    case KVM_EXIT_SHUTDOWN:
+      return ExitReason::kShutdown;
+    case KVM_EXIT_INTERNAL_ERROR:
+    case KVM_EXIT_FAIL_ENTRY:
+      ++counters_.cannot_run;
+      if (log_enabled(LogCategory::kExits)) {
+        trace(LogCategory::kExits, "KVM cannot run this: exit {}, {}", page.exit_reason,
+              page.exit_reason == KVM_EXIT_FAIL_ENTRY ? page.fail_entry.hardware_entry_failure_reason
+                                                      : uint64_t{page.internal.suberror});
+      }
+      return ExitReason::kCannotRun;
+    default:
+      broken_ = fmt::format("KVM_RUN came back for a reason that Vireo does not know: {}", page.exit_reason);
+      return std::nullopt;
+  }
+}
+
+void KvmEngine::access_ports() {
+  ++counters_.port_accesses;
+  access_open_ = true;
+  kvm_run& page = vm_->run_page();
+  uint8_t* data = reinterpret_cast<uint8_t*>(&page) + page.io.data_offset;
+  const unsigned size = page.io.size;
+  for (uint32_t i = 0; i < page.io.count; ++i, data += size) {
+    uint32_t value = 0;
+    if (page.io.direction == KVM_EXIT_IO_IN) {
+      value = context_.ports.read(page.io.port, size);
+      std::memcpy(data, &value, size);
+    } else {
+      std::memcpy(&value, data, size);
+      context_.ports.write(page.io.port, size, value);
+    }
+  }
+}
+
+/// As any engine's accesses: to a device, to ROM, or to shadow RAM that reads and writes see differently.
+void KvmEngine::access_memory() {
+  ++counters_.memory_accesses;
+  access_open_ = true;
+  auto& mmio = vm_->run_page().mmio;
+  const bool whole = mmio.len == 1 || mmio.len == 2 || mmio.len == 4 || mmio.len == 8;
+  const unsigned step = whole ? mmio.len : 1;
+  for (unsigned done = 0; done < mmio.len; done += step) {
+    const Gpa address{mmio.phys_addr + done};
+    uint64_t value = 0;
+    if (mmio.is_write) {
+      std::memcpy(&value, mmio.data + done, step);
+      const GuestMemory::Page to = context_.memory.page(address);
+      if (to.write != nullptr) {
+        context_.memory.write(address, {reinterpret_cast<const uint8_t*>(&value), step});
+      } else {
+        context_.memory.write_mmio(address, step, value);
+      }
+    } else {
+      value = context_.memory.read_mmio(address, step);
+      std::memcpy(mmio.data + done, &value, step);
+    }
+  }
+}
+
+void KvmEngine::access_msr() {
+  ++counters_.msr_accesses;
+  access_open_ = true;
+  auto& page = vm_->run_page();
+  uint64_t value = page.msr.data;
+  const bool read = page.exit_reason == KVM_EXIT_X86_RDMSR;
+  const bool known = read ? rdmsr(context_, page.msr.index, value) : wrmsr(context_, page.msr.index, value);
+  page.msr.error = known ? 0 : 1;
+  if (read) page.msr.data = value;
+}
+
+Result<void> KvmEngine::finish_access() {
+  while (std::exchange(access_open_, false)) {
+    const int error = vm_->complete();
+    ran_ = true;
+    if (error == EINTR) return {};
+    if (error != 0) {
+      errno = error;
+      return kvm_error(request::kRun);
+    }
+    handle_exit();
+  }
+  return {};
+}
+
+void KvmEngine::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
+  visit("hardware assist/KVM_RUN", counters_.runs);
+  visit("hardware assist/port accesses", counters_.port_accesses);
+  visit("hardware assist/memory accesses", counters_.memory_accesses);
+  visit("hardware assist/MSR accesses", counters_.msr_accesses);
+  visit("hardware assist/halts", counters_.halts);
+  visit("hardware assist/interrupt windows", counters_.interrupt_windows);
+  visit("hardware assist/signals", counters_.signals);
+  visit("hardware assist/interrupts", counters_.interrupts);
+  visit("hardware assist/NMIs", counters_.nmis);
+  visit("hardware assist/left to another engine", counters_.cannot_run);
+  visit("hardware assist/state loads", counters_.loads);
+  visit("hardware assist/state saves", counters_.saves);
+}
+
+}  // namespace vireo::hwassist

@@ -1,0 +1,83 @@
+// The engine on KVM (VMX or SVM): the host's kernel runs the guest, this side has its devices. While run()
+// runs, KVM has the state; before and after it is in the CpuState.
+//
+// Virtual time is not possible: instructions are not counted. What KVM cannot run (A20 gate closed,
+// instructions that its emulator does not know) ends with ExitReason::kCannotRun. Not kept: x87 instruction
+// and operand pointers, which hosts save in another form.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/engine.h"
+#include "core/result.h"
+#include "hwassist/kvm_memory.h"
+#include "hwassist/kvm_vm.h"
+
+namespace vireo::hwassist {
+
+class KvmEngine final : public ExecutionEngine {
+ public:
+  /// `failures`: make_kvm_calls().
+  static Result<std::unique_ptr<KvmEngine>> create(CpuContext& context, std::string_view failures);
+
+  std::string_view name() const override { return "hw"; }
+  ExitReason run(const RunLimits& limits) override;
+  bool counts_instructions() const override { return false; }
+  std::string broken() const override { return broken_; }
+  bool state_lost() const override { return state_lost_; }
+  void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const override;
+
+ private:
+  KvmEngine(CpuContext& context, std::unique_ptr<KvmVm> vm);
+  Result<void> set_up();
+  Result<void> set_cpuid();
+  Result<void> send_msrs_here();
+
+  /// The CpuState to KVM, if it is another than save() left.
+  Result<void> load();
+  /// KVM's state to the CpuState.
+  Result<void> save();
+  Result<void> save_registers();
+  Result<void> load_msrs();
+  Result<void> save_msrs();
+
+  /// Until there is a reason to leave. Nothing if KVM_RUN failed: broken_ says how.
+  std::optional<ExitReason> execute();
+  /// What KVM came back for. Nothing: go on.
+  std::optional<ExitReason> handle_exit();
+  void access_ports();
+  void access_memory();
+  void access_msr();
+  /// Brings the instruction that a device was accessed for to its end.
+  Result<void> finish_access();
+  /// Accepts interrupts that are due. False: KVM failed.
+  Result<void> deliver_interrupts();
+  ExitReason fail(const Error& error);
+
+  CpuContext& context_;
+  CpuState& cpu_;
+  std::unique_ptr<KvmVm> vm_;
+  KvmMemory memory_;
+  bool has_sync_regs_ = false;
+
+  std::optional<CpuState> saved_;  ///< what KVM has, while it has not run since
+  bool ran_ = false;               ///< since load()
+  bool access_open_ = false;       ///< KVM waits for the end of a device access
+  bool can_inject_ = false;
+  bool interrupt_waiting_ = false;
+  std::string broken_;
+  bool state_lost_ = false;
+
+  struct Counters {
+    uint64_t runs = 0, port_accesses = 0, memory_accesses = 0, msr_accesses = 0, halts = 0,
+             interrupt_windows = 0;
+    uint64_t signals = 0, interrupts = 0, nmis = 0, cannot_run = 0, loads = 0, saves = 0;
+  };
+  Counters counters_;
+};
+
+}  // namespace vireo::hwassist
