@@ -1,5 +1,6 @@
 # Assembles the option ROM SOURCE with NASM into BINARY such that its bytes sum to 0 (the source takes CHECKSUM from
-# the command line), and writes BINARY.inc, the bytes as a comma-separated list of C++ values.
+# the command line), and writes BINARY.inc for C++.
+include(${CMAKE_CURRENT_LIST_DIR}/cpp_bytes.cmake)
 function(assemble checksum)
   execute_process(COMMAND ${NASM} -f bin -Wall -Werror -DCHECKSUM=${checksum} -MD ${BINARY}.d -MT ${BINARY}
                           -o ${BINARY} ${SOURCE}
@@ -16,5 +17,4 @@ foreach(byte ${bytes})
 endforeach()
 math(EXPR checksum "(256 - ${sum}) & 255")
 assemble(${checksum})
-string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," values "${hex}")
-file(WRITE ${BINARY}.inc "${values}\n")
+write_cpp_bytes(${BINARY} ${BINARY}.inc)

@@ -12,6 +12,7 @@
 
 #include "core/log.h"
 #include "core/types.h"
+#include "frontend-headless/bench.h"
 #include "frontend-headless/info.h"
 #include "frontend-headless/run.h"
 #include "frontend-headless/run_options.h"
@@ -26,6 +27,8 @@ Examples:
   vireo run --hda disk.img -m 512 --serial stdio
   vireo run --fda dos.img --send-when 'A:.>' --send-text 'dir\n' --until-text 'bytes free' --screen-text -
   vireo run --cdrom grub.iso --clock virtual --until-text 'grub>' --timeout 60
+  vireo bench --suite nano --json figures.json --chart figures.svg
+  vireo info
 
 Exit status of run: 0 the guest powered off, or --until-text matched; 2 bad usage or input file; 3 the host cannot
 run this; 4 the guest died, or ended before --until-text matched; 5 timeout; 7 an internal error of Vireo; with
@@ -66,6 +69,9 @@ int dispatch(int argc, char** argv, bool stdout_is_closed) {
   CLI::App* run = app.add_subcommand("run", "Run a machine");
   run->footer(kExamples);
   vireo::add_run_options(*run, run_options);
+  vireo::BenchOptions bench_options;
+  CLI::App* bench = app.add_subcommand("bench", "Run the same guests on every engine and compare");
+  vireo::add_bench_options(*bench, bench_options);
   CLI::App* info = app.add_subcommand("info", "Tell what this host offers, which engine auto picks, and why");
 
   try {
@@ -73,10 +79,12 @@ int dispatch(int argc, char** argv, bool stdout_is_closed) {
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::RequiredError&) {
-    return usage_error("give a subcommand: vireo run or vireo info; vireo --help shows examples");
+    return usage_error(
+        "give a subcommand: vireo run, vireo bench or vireo info; vireo --help shows examples");
   } catch (const CLI::ParseError& error) {
-    return usage_error(one_sentence(error.what()) + "; see vireo run --help");
+    return usage_error(one_sentence(error.what()) + "; see vireo --help");
   }
+  if (bench->parsed()) return vireo::bench_command(bench_options);
   if (info->parsed()) return vireo::info_command();
   return vireo::run_command(run_options, stdout_is_closed);
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -201,8 +202,16 @@ KvmReport probe_kvm(std::string_view failures) {
       return with(fmt::format("present, but fails at {}: {}", name, done.error().message));
   }
   if (report.turn_ns * kFewTurns < std::chrono::duration<double, std::nano>(kLongEnough).count()) {
-    KvmReport longer;
-    if (probe.run(Mode::kPae, kManyTurns, longer).ok()) report = longer;
+    // The fastest has met the least of what else the host does.
+    std::optional<KvmReport> best;
+    for (unsigned i = 0; i < 3; ++i) {
+      KvmReport again;
+      if (!probe.run(Mode::kPae, kManyTurns, again).ok()) break;
+      if (!best) best = again;
+      best->turn_ns = std::min(best->turn_ns, again.turn_ns);
+      best->exit_us = std::min(best->exit_us, again.exit_us);
+    }
+    if (best) report = *best;
   }
   report.usable = true;
   return report;

@@ -1,4 +1,4 @@
-; The page-table torture guest: README.md. Loaded to 10000h by boot.asm, which leaves flat 32-bit protected mode.
+; The page-table torture guest: README.md. Loaded to 10000h by bios/boot_sector.asm, which leaves flat 32-bit protected mode.
         %include "layout.inc"
         bits    32
         org     IMAGE

@@ -56,7 +56,10 @@ class Guest:
         seconds = row.get("seconds", DEFAULT_SECONDS)
         screen = self.work / "screen"
         engine, *words = self.engine.split(":")
-        command = [self.vireo, "run", "--engine", engine, "--clock", "virtual", "--timeout", str(seconds),
+        turns = []
+        if engine == "turns":  # turns:N: another engine each time that one has come back N times
+            engine, turns, words = "bt", ["--switch-every", words[0]], words[1:]
+        command = [self.vireo, "run", "--engine", engine, *turns, "--clock", "virtual", "--timeout", str(seconds),
                    "--translator", ",".join(words), "--screen-text", str(screen)]
         command += [self.expand(word) for word in row["options"]]
         if "until" in row:

@@ -1,4 +1,6 @@
-; The boot sector: loads the guest behind it to 10000h, turns A20 and protected mode on and goes there.
+; A disk that boots a bare-metal guest: this sector loads the file GUEST behind it to 10000h (at most 510 KiB), turns A20 and
+; 32-bit protected mode on and goes there with CS = 8, flat; 10h is a flat data segment that the guest is to load.
+; With DISK_BYTES the image is padded to that size.
         org     7c00h
         bits    16
 LOAD_AT   equ   1000h                   ; segment
@@ -58,6 +60,8 @@ gdt_register:
         dw      0aa55h
 image:
         incbin  GUEST
-        times   (512 * AT_ONCE - ($ - image) % (512 * AT_ONCE)) % (512 * AT_ONCE) db 0
+        times   -($ - image) & (512 * AT_ONCE - 1) db 0
 image_end:
-        times   (1 << 20) - ($ - $$) db 0
+%ifdef DISK_BYTES
+        times   DISK_BYTES - ($ - $$) db 0
+%endif
