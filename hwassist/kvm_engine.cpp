@@ -135,6 +135,8 @@ Result<void> KvmEngine::load() {
   // Padding may differ, too: then it is loaded for nothing.
   if (saved_ && std::memcmp(&*saved_, &cpu_, sizeof cpu_) == 0) return {};
   ++counters_.loads;
+  // Another engine has run, or the machine has been reset.
+  if (auto done = memory_.renew(); !done) return done;
   saved_.reset();
   kvm_regs regs;
   kvm_sregs sregs;

@@ -59,8 +59,7 @@ Result<void> KvmMemory::update() {
       ++at;
       continue;
     }
-    if (auto removed = vm_.set_slot(at->second.number, at->second.range.start, 0, nullptr, true); !removed)
-      return removed;
+    if (auto removed = remove(at->second); !removed) return removed;
     at = slots_.erase(at);
   }
   for (const GuestMemory::DirectRange& range : wanted) {
@@ -69,6 +68,15 @@ Result<void> KvmMemory::update() {
   }
   stale_ = false;
   return {};
+}
+
+Result<void> KvmMemory::renew() {
+  while (!slots_.empty()) {
+    if (auto removed = remove(slots_.begin()->second); !removed) return removed;
+    slots_.erase(slots_.begin());
+  }
+  stale_ = true;
+  return update();
 }
 
 }  // namespace vireo::hwassist

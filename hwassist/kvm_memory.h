@@ -22,6 +22,9 @@ class KvmMemory final : public MemoryListener {
   /// To be called before guest code runs. The A20 gate must be open: no slot can show memory as if it were
   /// closed.
   Result<void> update();
+  /// Has KVM forget all that it has made of the guest's page tables, in its TLB and in shadow page tables:
+  /// somebody else has written to them, or executed INVLPG. It does so when slots go.
+  Result<void> renew();
 
   // The guest's own stores are not told to anybody, so that nobody is told of others' either.
   void on_code_written(Gpa, uint64_t, Writer) override {}
@@ -38,6 +41,9 @@ class KvmMemory final : public MemoryListener {
     std::unique_ptr<uint8_t, Free> copy{nullptr, Free{0}};  ///< of ROM that does not start at a host page
   };
 
+  Result<void> remove(const Slot& slot) {
+    return vm_.set_slot(slot.number, slot.range.start, 0, nullptr, true);
+  }
   Result<void> add(const GuestMemory::DirectRange& range);
   uint32_t free_number() const;
 

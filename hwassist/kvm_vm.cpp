@@ -30,14 +30,14 @@ Result<FileDescriptor> open_kvm(KvmCalls& calls) {
   FileDescriptor fd(calls.open_device());
   if (fd.get() < 0) {
     const int error = errno;
-    std::string sentence = fmt::format("/dev/kvm cannot be opened: {}", std::strerror(error));
+    std::string sentence = fmt::format("there, but /dev/kvm cannot be opened: {}", std::strerror(error));
     if (error == ENOENT) sentence = "absent (no /dev/kvm)";
     if (error == EACCES || error == EPERM) {
       const std::string group = group_of_device();
-      sentence =
-          group == "root"
-              ? "no permission for /dev/kvm (it belongs to the group root; an administrator can change that)"
-              : fmt::format("no permission for /dev/kvm (join the group {} and log in again)", group);
+      const bool roots = group == "root" || group == "0";
+      sentence = fmt::format("there, but this user has no permission for /dev/kvm ({})",
+                             roots ? "it belongs to the group root; an administrator can change that"
+                                   : fmt::format("join the group {} and log in again", group));
     }
     return Error{sentence, ExitStatus::kHostCannot};
   }
