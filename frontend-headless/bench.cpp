@@ -79,9 +79,10 @@ Result<std::vector<SuiteRow>> choose_suites(const BenchOptions& options) {
   return suites;
 }
 
-Result<void> write_file(const std::string& path, const std::string& text) {
+Result<void> write_file(const std::string& path, const std::string& text,
+                        std::ios::openmode how = std::ios::trunc) {
   if (path.empty()) return {};
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  std::ofstream file(path, std::ios::binary | how);
   file << text;
   file.close();
   if (!file) return usage(fmt::format("cannot write {}: {}", path, std::strerror(errno)));
@@ -93,9 +94,9 @@ Result<void> run_all(const BenchOptions& options) {
   if (!engines) return engines.error();
   auto suites = choose_suites(options);
   if (!suites) return suites.error();
-  // Before anything is measured for nothing.
+  // Before anything is measured for nothing; what is there stays until there is something better.
   for (const std::string& path : {options.json, options.csv, options.chart}) {
-    if (auto can = write_file(path, ""); !can) return can;
+    if (auto can = write_file(path, "", std::ios::app); !can) return can;
   }
   const BenchHost host = BenchHost::here();
   std::vector<BenchRow> rows;

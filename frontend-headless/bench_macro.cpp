@@ -140,30 +140,10 @@ Result<std::vector<BenchRow>> run_macro_suite(const std::string& engine, const B
     if (engine.rfind("qemu-", 0) == 0) {
       auto file = TemporaryFile::create(initrd);
       if (!file) return file.error();
-      const std::string accelerator = engine.substr(5);
-      auto status = run_program({"qemu-system-i386",
-                                 "-accel",
-                                 accelerator,
-                                 "-cpu",
-                                 accelerator == "kvm" ? "host" : "core2duo",
-                                 "-m",
-                                 std::to_string(kMemoryMib),
-                                 "-display",
-                                 "none",
-                                 "-nic",
-                                 "none",
-                                 "-no-reboot",
-                                 "-monitor",
-                                 "none",
-                                 "-serial",
-                                 "stdio",
-                                 "-kernel",
-                                 options.kernel,
-                                 "-initrd",
-                                 file.value().path(),
-                                 "-append",
-                                 append},
-                                kSilenceS, [&](std::string_view line) { reader.read(line, {}); });
+      std::vector<std::string> command = qemu_command(engine.substr(5), kMemoryMib);
+      command.insert(command.end(),
+                     {"-kernel", options.kernel, "-initrd", file.value().path(), "-append", append});
+      auto status = run_program(command, kSilenceS, [&](std::string_view line) { reader.read(line, {}); });
       if (!status) return status.error();
     } else {
       MachineConfig config;

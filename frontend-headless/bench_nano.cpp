@@ -89,27 +89,10 @@ Result<void> run_in_qemu(const std::string& accelerator, const BenchOptions& opt
   const std::vector<uint8_t> image = image_for(options);
   auto file = TemporaryFile::create({reinterpret_cast<const char*>(image.data()), image.size()});
   if (!file) return file.error();
-  auto status = run_program({"qemu-system-i386",
-                             "-accel",
-                             accelerator,
-                             "-cpu",
-                             accelerator == "kvm" ? "host" : "core2duo",
-                             "-m",
-                             std::to_string(kMemoryMib),
-                             "-display",
-                             "none",
-                             "-nic",
-                             "none",
-                             "-no-reboot",
-                             "-monitor",
-                             "none",
-                             "-serial",
-                             "stdio",
-                             "-device",
-                             "isa-debug-exit,iobase=0xf4,iosize=4",
-                             "-drive",
-                             "if=ide,format=raw,snapshot=on,file=" + file.value().path()},
-                            kSilenceS, [&](std::string_view line) { reader.read(line, {}); });
+  std::vector<std::string> command = qemu_command(accelerator, kMemoryMib);
+  command.insert(command.end(), {"-device", "isa-debug-exit,iobase=0xf4,iosize=4", "-drive",
+                                 "if=ide,format=raw,snapshot=on,file=" + file.value().path()});
+  auto status = run_program(command, kSilenceS, [&](std::string_view line) { reader.read(line, {}); });
   if (!status) return status.error();
   return {};
 }

@@ -64,6 +64,25 @@ Result<int> run_program(const std::vector<std::string>& command, double silence_
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+std::vector<std::string> qemu_command(const std::string& accelerator, unsigned memory_mib) {
+  return {"qemu-system-i386",
+          "-accel",
+          accelerator,
+          "-cpu",
+          accelerator == "kvm" ? "host" : "core2duo",
+          "-m",
+          std::to_string(memory_mib),
+          "-display",
+          "none",
+          "-nic",
+          "none",
+          "-no-reboot",
+          "-monitor",
+          "none",
+          "-serial",
+          "stdio"};
+}
+
 Result<TemporaryFile> TemporaryFile::create(std::string_view contents) {
   std::error_code none;
   std::string path = (std::filesystem::temp_directory_path(none) / "vireo-bench-XXXXXX").string();

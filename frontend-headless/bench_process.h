@@ -15,6 +15,9 @@ namespace vireo {
 Result<int> run_program(const std::vector<std::string>& command, double silence_s,
                         const std::function<void(std::string_view line)>& on_line);
 
+/// QEMU's PC without a display, its serial line on standard output. `accelerator`: tcg, kvm.
+std::vector<std::string> qemu_command(const std::string& accelerator, unsigned memory_mib);
+
 /// A file with the given contents, gone with this object.
 class TemporaryFile {
  public:

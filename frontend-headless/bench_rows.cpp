@@ -1,7 +1,5 @@
 #include "frontend-headless/bench_rows.h"
 
-#include <fmt/format.h>
-#include <sys/utsname.h>
 #include <x86intrin.h>
 
 #include <algorithm>
@@ -9,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+
+#include "frontend-headless/host_facts.h"
 
 namespace vireo {
 
@@ -29,15 +29,6 @@ std::string first_line(const std::filesystem::path& file) {
   std::string line;
   std::getline(stream, line);
   return line;
-}
-
-std::string cpu_model() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    const size_t colon = line.find(": ");
-    if (line.rfind("model name", 0) == 0 && colon != std::string::npos) return line.substr(colon + 2);
-  }
-  return "unknown";
 }
 
 /// Those that cost something: "Mitigation: ..." of what the kernel lists.
@@ -74,14 +65,11 @@ double BenchRow::spread() const {
 }
 
 BenchHost BenchHost::here() {
-  utsname kernel{};
-  uname(&kernel);
   std::string module = "none";
   for (const char* name : {"kvm_intel", "kvm_amd"}) {
     if (std::filesystem::exists(std::string("/sys/module/") + name)) module = name;
   }
-  return {cpu_model(), fmt::format("{} {}", kernel.sysname, kernel.release), active_mitigations(), module,
-          measure_tsc_hz()};
+  return {host_cpu_model(), host_kernel(), active_mitigations(), module, measure_tsc_hz()};
 }
 
 }  // namespace vireo

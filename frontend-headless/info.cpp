@@ -2,45 +2,27 @@
 
 #include <fmt/format.h>
 #include <sys/sysinfo.h>
-#include <sys/utsname.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <string>
 
 #include "core/log.h"
 #include "core/machine/engine_factory.h"
 #include "core/machine/engine_probe.h"
 #include "core/types.h"
+#include "frontend-headless/host_facts.h"
 
 namespace vireo {
 
-namespace {
-
-std::string host_cpu_model() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.rfind("model name", 0) == 0) {
-      const size_t colon = line.find(": ");
-      if (colon != std::string::npos) return line.substr(colon + 2);
-    }
-  }
-  return "unknown";
-}
-
-}  // namespace
-
 int info_command() {
-  utsname kernel{};
-  uname(&kernel);
   struct sysinfo memory {};
   sysinfo(&memory);
   const EngineChoice choice = choose_engine({}).take();
   std::string text;
   text += fmt::format("host CPU      {}\n", host_cpu_model());
-  text += fmt::format("host kernel   {} {}\n", kernel.sysname, kernel.release);
+  text += fmt::format("host kernel   {}\n", host_kernel());
   text += fmt::format("host memory   {} MiB, {} MiB free\n", memory.totalram * memory.mem_unit >> 20,
                       memory.freeram * memory.mem_unit >> 20);
   text += fmt::format("KVM           {}\n", judge_hardware_assist({}).sentence);

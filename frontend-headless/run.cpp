@@ -102,6 +102,9 @@ Result<void> Run::prepare() {
   auto machine = Machine::create(options_.machine, std::move(files_.io));
   if (!machine) return machine.error();
   machine_ = machine.take();
+  if (options_.machine.engine == "auto") {
+    notice(fmt::format("engine {}: {}", machine_->engine_name(), machine_->engine_reason()));
+  }
   for (auto* line : {files_.serial[0].get(), files_.serial[1].get(), files_.debug_console.get()}) {
     if (line == nullptr) continue;
     if (auto started = line->start(); !started) return started.error();

@@ -17,6 +17,7 @@ namespace vireo::hwassist {
 
 namespace {
 
+constexpr uint8_t kUndefined = 6;
 constexpr uint64_t kSyncRegs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
 
 /// Those of kMsrs, then the TSC.
@@ -45,6 +46,10 @@ KvmEngine::KvmEngine(CpuContext& context, std::unique_ptr<KvmVm> vm)
 Result<void> KvmEngine::set_up() {
   if (auto done = set_cpuid(); !done) return done;
   if (auto done = send_msrs_here(); !done) return done;
+  // Else what KVM cannot emulate raises #UD in programs, and nobody here is asked.
+  if (vm_->extension(KVM_CAP_EXIT_ON_EMULATION_FAILURE) != 0) {
+    if (auto done = vm_->enable(KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1); !done) return done;
+  }
   const auto sync = static_cast<uint64_t>(vm_->extension(KVM_CAP_SYNC_REGS));
   has_sync_regs_ = (sync & kSyncRegs) == kSyncRegs;
   if (has_sync_regs_) vm_->run_page().kvm_valid_regs = kSyncRegs;
@@ -186,7 +191,7 @@ Result<void> KvmEngine::save() {
   // A device may have raised one that KVM does not know of yet.
   const bool nmi_pending = cpu_.nmi_pending;
   if (auto done = save_registers(); !done) return done;
-  cpu_.nmi_pending |= nmi_pending;
+  const bool nmi_in_kvm = std::exchange(cpu_.nmi_pending, cpu_.nmi_pending || nmi_pending);
   kvm_debugregs debug;
   KvmXsave xsave;
   if (auto done = vm_->vcpu_call(request::kGetDebugregs, &debug); !done) return done;
@@ -201,6 +206,7 @@ Result<void> KvmEngine::save() {
     for (unsigned i = 0; i < 4; ++i) cpu_.pdpte[i] = context_.memory.read_value<uint64_t>(table + 8 * i);
   }
   saved_ = cpu_;
+  saved_->nmi_pending = nmi_in_kvm;
   return {};
 }
 
@@ -235,10 +241,21 @@ ExitReason KvmEngine::run(const RunLimits&) {
     state_lost_ = true;
     broken_ = saved.error().message + "; the guest's registers are lost";
   }
+  if (const auto vector = std::exchange(acknowledged_, std::nullopt)) {
+    cpu_.accepted = {AcceptedEvent::Kind::kExternal, *vector, false, 0};
+  }
   if (!broken_.empty()) return ExitReason::kBroken;
+  // KVM gives a program #UD for what it cannot emulate. It has done nothing else, and another engine can.
+  if (std::exchange(not_emulated_, false) && cpu_.accepted.kind == AcceptedEvent::Kind::kException &&
+      cpu_.accepted.vector == kUndefined) {
+    cpu_.accepted = {};
+  }
   if (*reason == ExitReason::kHalt) cpu_.halted = true;
   if (*reason == ExitReason::kShutdown) cpu_.shutdown = true;
-  if (saved_) saved_ = cpu_;
+  if (saved_) {
+    saved_->halted = cpu_.halted;
+    saved_->shutdown = cpu_.shutdown;
+  }
   return *reason;
 }
 
@@ -262,16 +279,24 @@ std::optional<ExitReason> KvmEngine::execute() {
   can_inject_ = (cpu_.rflags & rflags::kIf) != 0 && cpu_.interrupt_shadow == CpuState::Shadow::kNone &&
                 cpu_.accepted.kind == AcceptedEvent::Kind::kNone;
   const bool was_halted = cpu_.halted;
-  const bool nmi = cpu_.nmi_pending && !cpu_.nmi_blocked;
-  cpu_.nmi_pending = false;
+  const bool nmi_pending = std::exchange(cpu_.nmi_pending, false);  // load() has given it to KVM
+  const bool nmi = nmi_pending && !cpu_.nmi_blocked;
+  /// The CPU's state while KVM has not run.
+  const auto untouched = [&](ExitReason reason) {
+    if (!ran_) {
+      cpu_.nmi_pending |= nmi_pending;
+      cpu_.halted = was_halted;
+    }
+    return reason;
+  };
   context_.attention.clear(~uint32_t{Attention::kExit});
   interrupt_waiting_ = context_.interrupts.interrupt_pending();
   if (was_halted && !nmi && !(interrupt_waiting_ && can_inject_)) {
     if ((context_.attention.bits() & Attention::kExit) != 0) {
       context_.attention.clear(Attention::kExit);
-      return ExitReason::kAttention;
+      return untouched(ExitReason::kAttention);
     }
-    return ExitReason::kHalt;
+    return untouched(ExitReason::kHalt);
   }
   cpu_.halted = false;
   for (;;) {
@@ -282,7 +307,7 @@ std::optional<ExitReason> KvmEngine::execute() {
     const uint32_t bits = context_.attention.bits();
     if (bits & Attention::kExit) {
       context_.attention.clear(Attention::kExit);
-      return ExitReason::kAttention;
+      return untouched(ExitReason::kAttention);
     }
     if (bits != 0) {
       if (auto done = deliver_interrupts(); !done) {
@@ -290,13 +315,14 @@ std::optional<ExitReason> KvmEngine::execute() {
         return std::nullopt;
       }
     }
+    interrupt_waiting_ = context_.interrupts.interrupt_pending();  // it may have gone, too
     if (interrupt_waiting_ && can_inject_) {
       kvm_interrupt interrupt{};
       interrupt.irq = context_.interrupts.acknowledge();
       ++counters_.interrupts;
       if (auto done = vm_->vcpu_value(request::kInterrupt, reinterpret_cast<uintptr_t>(&interrupt)); !done) {
         // It has been acknowledged: whoever goes on has to deliver it.
-        cpu_.accepted = {AcceptedEvent::Kind::kExternal, static_cast<uint8_t>(interrupt.irq), false, 0};
+        acknowledged_ = static_cast<uint8_t>(interrupt.irq);
         fail(done.error());
         return std::nullopt;
       }
@@ -340,7 +366,7 @@ std::optional<ExitReason> KvmEngine::handle_exit() {
       return std::nullopt;
     case KVM_EXIT_HLT:
       ++counters_.halts;
-      if (interrupt_waiting_ && page.if_flag) return std::nullopt;
+      if (context_.interrupts.interrupt_pending() && page.if_flag) return std::nullopt;
       return ExitReason::kHalt;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       ++counters_.interrupt_windows;
@@ -352,6 +378,8 @@ std::optional<ExitReason> KvmEngine::handle_exit() {
     case KVM_EXIT_INTERNAL_ERROR:
     case KVM_EXIT_FAIL_ENTRY:
       ++counters_.cannot_run;
+      not_emulated_ = page.exit_reason == KVM_EXIT_INTERNAL_ERROR &&
+                      page.internal.suberror == KVM_INTERNAL_ERROR_EMULATION;
       if (log_enabled(LogCategory::kExits)) {
         trace(LogCategory::kExits, "KVM cannot run this: exit {}, {}", page.exit_reason,
               page.exit_reason == KVM_EXIT_FAIL_ENTRY ? page.fail_entry.hardware_entry_failure_reason
@@ -420,7 +448,9 @@ void KvmEngine::access_msr() {
 
 Result<void> KvmEngine::finish_access() {
   while (std::exchange(access_open_, false)) {
-    const int error = vm_->complete();
+    int error = vm_->complete();
+    // Once more if it fails: the device has been accessed, and must not be again.
+    if (error != 0 && error != EINTR) error = vm_->complete();
     ran_ = true;
     if (error == EINTR) return {};
     if (error != 0) {

@@ -69,6 +69,8 @@ class KvmEngine final : public ExecutionEngine {
   bool access_open_ = false;       ///< KVM waits for the end of a device access
   bool can_inject_ = false;
   bool interrupt_waiting_ = false;
+  std::optional<uint8_t> acknowledged_;  ///< the vector of an interrupt that KVM would not take
+  bool not_emulated_ = false;  ///< the last exit was for an instruction that KVM's emulator does not know
   std::string broken_;
   bool state_lost_ = false;
 

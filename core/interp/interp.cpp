@@ -282,6 +282,7 @@ void Interp::Impl::deliver_accepted() {
   const Event event = accepted.kind == AcceptedEvent::Kind::kExternal ? Event::kExternal
                       : accepted.kind == AcceptedEvent::Kind::kNmi    ? Event::kNmi
                                                                       : Event::kFault;
+  if (accepted.kind == AcceptedEvent::Kind::kNmi) cpu.nmi_blocked = true;
   deliver_event(event, Fault{accepted.vector, accepted.has_error_code, accepted.error_code, cpu.cr2});
 }
 

@@ -172,8 +172,8 @@ def main():
               2, ["standard output"])
         check("screen text to a closed stdout", "vireo run --screen-text - >&-",
               ["sh", "-c", f"exec {shlex.quote(vireo)} run --screen-text - >&-"], 2, ["standard output"])
-        check("full disk for the state", "vireo run --no-windows --until-text SeaBIOS --final-state /dev/full",
-              [vireo, "run", "--no-windows", "--until-text", "SeaBIOS", "--clock", "virtual", "--final-state", "/dev/full"], 2, ["/dev/full"])
+        check("full disk for the state", "vireo run --engine interp --until-text SeaBIOS --final-state /dev/full",
+              [vireo, "run", "--engine", "interp", "--until-text", "SeaBIOS", "--clock", "virtual", "--final-state", "/dev/full"], 2, ["/dev/full"])
         if digests(folder) != before:
             failures.append("an image or log was changed")
     if show_table:

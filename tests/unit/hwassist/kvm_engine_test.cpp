@@ -254,6 +254,58 @@ TEST_F(KvmEngineTest, StructuresThatCannotBeSetLeaveTheStateAlone) {
   }
 }
 
+TEST_F(KvmEngineTest, AnInterruptThatHasGoneIsNotTaken) {
+  set_vector(0x21, 0x700);
+  put(0x700, {0x43, 0xcf});            // inc bx; iret
+  put(kCode, {0xe6, 0x80, 0xe6, 0x81,  // out 80h, al: it comes; out 81h, al: it goes
+              0xfb, 0x90, 0x90, 0xfa, 0xf4});
+  echo.on_write = [&] {
+    if (echo.last_offset == 0) {
+      interrupts.vector = 0x21;
+    } else {
+      interrupts.vector.reset();
+    }
+    if (interrupts.vector) attention.request(Attention::kInterrupt);
+  };
+  make();
+  ASSERT_EQ(run(), ExitReason::kHalt);
+  EXPECT_EQ(reg(Gpr::kRbx) & 0xffff, 0u);
+}
+
+TEST_F(KvmEngineTest, AnInterruptThatKvmDoesNotTakeIsForTheNextEngine) {
+  set_vector(0x21, 0x700);
+  put(0x700, {0x43, 0xcf});                          // inc bx; iret
+  put(kCode, {0xfb, 0xe6, 0x80, 0x90, 0xfa, 0xf4});  // sti; out 80h, al; nop; cli; hlt
+  echo.on_write = [&] {
+    interrupts.vector = 0x21;
+    attention.request(Attention::kInterrupt);
+  };
+  make("KVM_INTERRUPT@1+");
+  ASSERT_EQ(run(), ExitReason::kBroken);
+  EXPECT_EQ(cpu.accepted.kind, AcceptedEvent::Kind::kExternal);
+  EXPECT_EQ(cpu.accepted.vector, 0x21);
+  run_to_halt();
+  EXPECT_EQ(reg(Gpr::kRbx) & 0xffff, 1u);
+}
+
+TEST_F(KvmEngineTest, WhatKvmCannotEmulateIsForAnotherEngine) {
+  memory->unmap({0});
+  memory->map_ram({0}, kDevice, 0, "low RAM");
+  interp::EchoPorts device;
+  memory->map_mmio({kDevice}, kPageSize, device, "device");
+  cpu.segment(SegReg::kDs) = {.base = kDevice, .limit = 0xffff, .selector = kDevice >> 4, .access = 0x93};
+  cpu.fx.fcw = 0x37f;
+  cpu.fx.ftw = 0;
+  put(kCode, {0xd9, 0xe8,                      // fld1
+              0xd9, 0x1e, 0x10, 0x00, 0xf4});  // fstp dword [10h]
+  make();
+  ASSERT_EQ(run(), ExitReason::kCannotRun);
+  EXPECT_EQ(cpu.rip, 2u);
+  EXPECT_EQ(cpu.accepted.kind, AcceptedEvent::Kind::kNone);
+  run_to_halt();
+  EXPECT_EQ(device.last_value, 0x3f800000u);
+}
+
 TEST_F(KvmEngineTest, WhatIsNotThereOnceIsAskedForAgain) {
   put(kCode, {0x40, 0xf4});
   make("KVM_GET_XSAVE@1,KVM_GET_MSRS@2,KVM_GET_DEBUGREGS@3");
