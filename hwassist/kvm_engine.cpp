@@ -135,13 +135,13 @@ Result<void> KvmEngine::save_msrs() {
 }
 
 Result<void> KvmEngine::load() {
-  if (auto done = memory_.update(); !done) return done;
   ran_ = false;
-  // Padding may differ, too: then it is loaded for nothing.
-  if (saved_ && std::memcmp(&*saved_, &cpu_, sizeof cpu_) == 0) return {};
+  // Else another engine has run, or the machine has been reset. Padding may differ, too: then it is loaded
+  // for nothing.
+  const bool same = saved_ && std::memcmp(&*saved_, &cpu_, sizeof cpu_) == 0;
+  if (auto done = same ? memory_.update() : memory_.renew(); !done) return done;
+  if (same) return {};
   ++counters_.loads;
-  // Another engine has run, or the machine has been reset.
-  if (auto done = memory_.renew(); !done) return done;
   saved_.reset();
   kvm_regs regs;
   kvm_sregs sregs;
@@ -259,10 +259,7 @@ ExitReason KvmEngine::run(const RunLimits&) {
   return *reason;
 }
 
-Result<void> KvmEngine::deliver_interrupts() {
-  Attention& attention = context_.attention;
-  attention.clear(attention.bits() & ~uint32_t{Attention::kExit});
-  interrupt_waiting_ = context_.interrupts.interrupt_pending();
+Result<void> KvmEngine::deliver_nmi() {
   if (std::exchange(cpu_.nmi_pending, false)) {
     ++counters_.nmis;
     if (auto done = vm_->vcpu_value(request::kNmi, 0); !done) {
@@ -290,8 +287,7 @@ std::optional<ExitReason> KvmEngine::execute() {
     return reason;
   };
   context_.attention.clear(~uint32_t{Attention::kExit});
-  interrupt_waiting_ = context_.interrupts.interrupt_pending();
-  if (was_halted && !nmi && !(interrupt_waiting_ && can_inject_)) {
+  if (was_halted && !nmi && !(context_.interrupts.interrupt_pending() && can_inject_)) {
     if ((context_.attention.bits() & Attention::kExit) != 0) {
       context_.attention.clear(Attention::kExit);
       return untouched(ExitReason::kAttention);
@@ -310,13 +306,14 @@ std::optional<ExitReason> KvmEngine::execute() {
       return untouched(ExitReason::kAttention);
     }
     if (bits != 0) {
-      if (auto done = deliver_interrupts(); !done) {
+      context_.attention.clear(bits);
+      if (auto done = deliver_nmi(); !done) {
         fail(done.error());
         return std::nullopt;
       }
     }
-    interrupt_waiting_ = context_.interrupts.interrupt_pending();  // it may have gone, too
-    if (interrupt_waiting_ && can_inject_) {
+    bool interrupt_waiting = context_.interrupts.interrupt_pending();
+    if (interrupt_waiting && can_inject_) {
       kvm_interrupt interrupt{};
       interrupt.irq = context_.interrupts.acknowledge();
       ++counters_.interrupts;
@@ -328,9 +325,9 @@ std::optional<ExitReason> KvmEngine::execute() {
       }
       can_inject_ = false;
       ran_ = true;
-      interrupt_waiting_ = context_.interrupts.interrupt_pending();
+      interrupt_waiting = context_.interrupts.interrupt_pending();
     }
-    page.request_interrupt_window = interrupt_waiting_;
+    page.request_interrupt_window = interrupt_waiting;
     page.cr8 = 0;
     ++counters_.runs;
     const int error = vm_->run();

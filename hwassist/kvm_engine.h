@@ -54,8 +54,8 @@ class KvmEngine final : public ExecutionEngine {
   void access_msr();
   /// Brings the instruction that a device was accessed for to its end.
   Result<void> finish_access();
-  /// Accepts interrupts that are due. False: KVM failed.
-  Result<void> deliver_interrupts();
+  /// An NMI that has come since load(), if there is one.
+  Result<void> deliver_nmi();
   ExitReason fail(const Error& error);
 
   CpuContext& context_;
@@ -68,7 +68,6 @@ class KvmEngine final : public ExecutionEngine {
   bool ran_ = false;               ///< since load()
   bool access_open_ = false;       ///< KVM waits for the end of a device access
   bool can_inject_ = false;
-  bool interrupt_waiting_ = false;
   std::optional<uint8_t> acknowledged_;  ///< the vector of an interrupt that KVM would not take
   bool not_emulated_ = false;  ///< the last exit was for an instruction that KVM's emulator does not know
   std::string broken_;
