@@ -34,6 +34,7 @@ inline const Gpq kFlags = rax;      ///< saved arithmetic flags: AH as LAHF, AL 
 inline const Gpq kAddress = r10;    ///< linear address of the access; exits: a host address
 inline const Gpq kDelta = r11;      ///< host address minus linear address; else free
 inline const Gpq kValue = r12;      ///< a PageGroup's host address, else free; survives a probe
+inline const Gpq kWindow = r12;     ///< in code for windows, between instructions: Window::base()
 inline const Gpq kTlb = r13;        ///< TlbTables of the current privilege + kTlbBias
 inline const Gpq kFrame = r14;      ///< Frame + kFrameBias
 inline const Gpq kCountdown = r15;  ///< instructions that may still retire
@@ -113,7 +114,7 @@ struct Frame {
   uint64_t tlb;                   ///< kTlb, in
   uint64_t entry;                 ///< host address to enter
   uint64_t flags;                 ///< kFlags, in and out
-  uint64_t window;                ///< gs.base, in; 0: there is no window for the mode
+  uint64_t window;                ///< kWindow, in; 0: there is no window for the mode
   const bool* interrupt_waiting;  ///< Interp::interrupt_waiting()
   /// fpu_unit bits whose instructions may execute; not 0: the guest's x87 and SSE state is in the host's
   /// units.

@@ -1,4 +1,5 @@
 // Branches, calls and returns, and the ways out of a block.
+#include "core/check.h"
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
@@ -64,6 +65,7 @@ void Emitter::emit_page_check(size_t exit, uint32_t rip, const Label& stub) {
 }
 
 void Emitter::emit_edge(uint32_t rip) {
+  CHECK(!window_lost_);
   ended_ = true;
   const bool near = block_->ends_in_page_of(rip);
   if (!near) save_flags();
@@ -136,16 +138,15 @@ bool Emitter::emit_call(const ScannedInsn& x) {
   const bool indirect = x.insn.opcode == 0xff;
   const bool pair = environment_.options.pair_calls;
   if (indirect) {
-    // A register has its target still behind the push. The push of a group needs no address, and r12 may be
-    // the group's.
+    // A register has its target still behind the push.
     const bool in_register =
         !x.insn.is_memory() && x.insn.rm() != static_cast<unsigned>(Gpr::kRsp) && bytes == 4;
-    const Gp target = in_register                       ? Gp(host::guest32(x.insn.rm()))
-                      : has_group(groups_.stack[insn_]) ? Gp(x86::r10d)
-                                                        : Gp(x86::r12d);
+    const Gp target = in_register ? Gp(host::guest32(x.insn.rm())) : pushed_value();
     if (!in_register && !load_branch_target(x, target)) return false;
     check_code_limit(target);
     push_immediate(return_rip, bytes);
+    if (target != x86::r10d) a.mov(x86::r10d, target);
+    restore_window();
     settle_esp();
     save_flags();
     if (pair) {
@@ -158,7 +159,6 @@ bool Emitter::emit_call(const ScannedInsn& x) {
       emit_edge(return_rip);
       a.bind(jump);
     }
-    if (target != x86::r10d) a.mov(x86::r10d, target);
     emit_table_jump();
     emit_lookup_jump();
     return true;
@@ -242,9 +242,10 @@ bool Emitter::table_load_replaces_index() const {
 
 void Emitter::keep_table_index() {
   if (!table_load_replaces_index()) return;
-  index_in_value_ = std::none_of(groups_.groups.begin(), groups_.groups.end(), [&](const PageGroup& group) {
-    return group.in_register && group.last >= insn_;
-  });
+  index_in_value_ = !mode_.mode.has(Mode::kWindow) &&
+                    std::none_of(groups_.groups.begin(), groups_.groups.end(), [&](const PageGroup& group) {
+                      return group.in_register && group.last >= insn_;
+                    });
   const Gp index = host::guest32(insns_[insn_].insn.index);
   if (index_in_value_) {
     a.mov(host::kValue.r32(), index);
@@ -266,7 +267,10 @@ void Emitter::emit_table_jump() {
   table_unknown_ = a.newLabel();
   const Label beyond = a.newLabel();
   const Gp index = table_index();
-  if (table_load_replaces_index() && !index_in_value_) a.mov(index, VIREO_FRAME(branch_index));
+  if (table_load_replaces_index()) {
+    use_value();
+    if (!index_in_value_) a.mov(index, VIREO_FRAME(branch_index));
+  }
   const auto element = [&](unsigned shift, uint32_t offset) {
     return x86::ptr(x86::r11, index.r64(), shift, static_cast<int32_t>(offset), 1u << shift);
   };
@@ -284,7 +288,13 @@ void Emitter::emit_table_jump() {
     a.cmp(element(2, table.frame_of(0)), x86::r10d);
     a.jne(table_moved_);
   }
-  a.jmp(element(3, table.address_of(0)));
+  if (window_lost_) {
+    a.mov(x86::r11, element(3, table.address_of(0)));
+    restore_window();
+    a.jmp(x86::r11);
+  } else {
+    a.jmp(element(3, table.address_of(0)));
+  }
   a.bind(beyond);
 }
 
@@ -294,6 +304,10 @@ void Emitter::emit_branch_table() {
   const Gp index = table_index();
   start_part(CodePart::Kind::kUnknown);
   table.unknown = offset();
+  if (mode_.mode.has(Mode::kWindow) && table_load_replaces_index()) {  // the jump here has lost them
+    a.mov(index, VIREO_FRAME(branch_index));
+    a.lea(x86::r11, x86::ptr(branch_table_));
+  }
   if (table_moved_.isValid()) {  // r10 has had the EIP
     a.bind(table_moved_);
     a.mov(x86::r10d, x86::ptr(x86::r11, index.r64(), 2, static_cast<int32_t>(table.rip_of(0))));
@@ -330,6 +344,7 @@ void Emitter::emit_lookup_jump() {
   emit_page_number(x86::r11d, linear);
   a.mov(x86::r11d,
         x86::dword_ptr(host::kTlb, x86::r11, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
+  use_value();
   a.movzx(x86::r12d, x86::r10w);
   a.add(x86::r11d, VIREO_FRAME(mode_tag));
   using Entry = JumpCache::Entry;
@@ -345,7 +360,13 @@ void Emitter::emit_lookup_jump() {
   a.jne(miss);
   a.cmp(entry(offsetof(Entry, tag) + offsetof(JumpCache::Tag, where), 4), x86::r11d);
   a.jne(miss);
-  a.jmp(entry(offsetof(Entry, code), 8));
+  if (window_lost_) {
+    a.mov(x86::r10, entry(offsetof(Entry, code), 8));
+    restore_window();
+    a.jmp(x86::r10);
+  } else {
+    a.jmp(entry(offsetof(Entry, code), 8));
+  }
   a.bind(miss);
   jump_to(environment_.trampolines.exit_indirect);
 }

@@ -52,6 +52,7 @@ bool Emitter::emit_sti() {
 bool Emitter::emit_pushf(const ScannedInsn& x) {
   if (!environment_.options.system || mode_.mode.has(Mode::kV86)) return false;
   save_flags();
+  use_value();
   a.mov(x86::r10, VIREO_FRAME(cpu));
   a.mov(x86::r12d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));
   a.and_(x86::r12d, static_cast<uint32_t>(~(rflags::kArithmetic | rflags::kRf | rflags::kVm)));
@@ -71,6 +72,7 @@ bool Emitter::emit_popf(const ScannedInsn& x) {
   const Mem place = probe_pop(4);
   save_flags();
   note_access(place, false);
+  use_value();
   a.mov(x86::r12d, place);
   a.mov(x86::r10, VIREO_FRAME(cpu));
   a.mov(x86::r11d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));

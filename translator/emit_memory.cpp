@@ -1,10 +1,12 @@
 // Memory operands: offset, segment, then a probe or the window. Nothing else knows how guest memory is
 // reached.
 #include <bit>
+#include <utility>
 
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
+#include "translator/window.h"
 
 namespace vireo::translator {
 
@@ -220,18 +222,44 @@ void Emitter::note_access(const Mem& place, bool write, FlagState flags) {
            insn_);
 }
 
-namespace {
-
-x86::Mem in_window(x86::Mem place, unsigned bytes) {
-  place.setSegment(x86::gs);
-  place.setSize(bytes);
-  return place;
+x86::Gp Emitter::window_base() {
+  if (!window_lost_) return host::kWindow;
+  a.mov(x86::r11, VIREO_FRAME(window));
+  return x86::r11;
 }
 
-}  // namespace
+void Emitter::restore_window() {
+  if (std::exchange(window_lost_, false)) a.mov(host::kWindow, VIREO_FRAME(window));
+}
+
+x86::Mem Emitter::in_window(const Gp& offset, int32_t disp, unsigned bytes, unsigned scale) {
+  return x86::Mem(window_base(), offset.r64(), scale, disp, bytes);
+}
+
+// The host does not truncate the sum of a register and a constant to 32 bits; where that would matter, it is
+// not in the window, and the access faults. Constants far below 0 are addresses in the upper half, mostly of
+// tables, and their index is no pointer: that would be common.
+bool Emitter::is_near_window(const isa::Insn& insn) {
+  const bool has_base = insn.base < isa::kNoRegister, has_index = insn.index < isa::kNoRegister;
+  const auto lowest = has_base || has_index ? -static_cast<int32_t>(Window::kBelow) : 0;
+  return !(has_base && has_index) && static_cast<int32_t>(insn.disp) >= lowest;
+}
+
+x86::Mem Emitter::emit_windowed_operand(const isa::Insn& insn, unsigned bytes, bool write) {
+  if (insn.address_size != 4 || !flat(insn.segment))
+    return in_window(emit_segment(insn.segment, emit_offset(insn), bytes, write), 0, bytes);
+  if (!is_near_window(insn)) {
+    emit_offset_to(insn, x86::r10d);
+    return in_window(x86::r10, 0, bytes);
+  }
+  const auto disp = static_cast<int32_t>(insn.disp);
+  if (insn.base < isa::kNoRegister) return in_window(host::guest32(insn.base), disp, bytes);
+  if (insn.index < isa::kNoRegister) return in_window(host::guest32(insn.index), disp, bytes, insn.scale);
+  return x86::Mem(window_base(), disp, bytes);
+}
 
 x86::Mem Emitter::emit_linear(const Gp& linear, unsigned bytes, bool write) {
-  if (windowed()) return in_window(x86::ptr(linear.r32()), bytes);
+  if (windowed()) return in_window(linear, 0, bytes);
   emit_operand_probe(linear, bytes, write, false);
   return x86::Mem(linear.r64(), host::kDelta, 0, 0, bytes);
 }
@@ -286,35 +314,8 @@ bool Emitter::is_computed(unsigned gpr) const {
   return false;
 }
 
-x86::Mem Emitter::emit_reencoded_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
-  if (!windowed() || !is_constant(insn) || insn.address_size != 4 || !flat(insn.segment))
-    return emit_operand(insn, bytes, write, aligned);
-  Mem place;
-  place.setOffset(static_cast<int32_t>(insn.disp));
-  return in_window(place, bytes);
-}
-
 x86::Mem Emitter::emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned) {
-  if (windowed()) {
-    if (insn.address_size != 4 || !flat(insn.segment)) {
-      return in_window(x86::ptr(emit_segment(insn.segment, emit_offset(insn), bytes, write).r32()), bytes);
-    }
-    const auto disp = static_cast<int32_t>(insn.disp);
-    const bool has_base = insn.base < isa::kNoRegister, has_index = insn.index < isa::kNoRegister;
-    if (has_base && has_index) {
-      return in_window(x86::ptr(host::guest32(insn.base), host::guest32(insn.index), insn.scale, disp),
-                       bytes);
-    }
-    if (has_base) return in_window(x86::ptr(host::guest32(insn.base), disp), bytes);
-    if (has_index) {
-      Mem scaled;
-      scaled.setIndex(host::guest32(insn.index), insn.scale);
-      scaled.setOffset(disp);
-      return in_window(scaled, bytes);
-    }
-    emit_offset_to(insn, x86::r10d);
-    return in_window(x86::ptr(x86::r10d), bytes);
-  }
+  if (windowed()) return emit_windowed_operand(insn, bytes, write);
   const GroupedAccess& access = groups_.operands[insn_];
   if (has_group(access)) return grouped(access, bytes);
   if (is_constant(insn) && flat(insn.segment)) {

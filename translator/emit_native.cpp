@@ -85,7 +85,7 @@ bool Emitter::emit_native(const ScannedInsn& x) {
   HostForm form;
   const bool aligned = must_be_aligned(row, use);
   Mem place;
-  if (use.memory) place = emit_reencoded_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
+  if (use.memory) place = emit_operand(x.insn, use.memory_bytes, use.writes_memory, aligned);
   form.set_memory(place);
   if ((aligned || may_trap(place)) && row.flags.modified != 0) restore_flags();  // it may fault
   prepare_flags(x, false);

@@ -196,7 +196,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     emit_probe(linear, use.memory_bytes, use.writes_memory);
     place = x86::ptr(linear.r64(), host::kDelta);
   } else if (use.memory) {
-    place = emit_reencoded_operand(x.insn, use.memory_bytes, use.writes_memory);
+    place = emit_operand(x.insn, use.memory_bytes, use.writes_memory);
     traps = may_trap(place);
   }
   if (exchange && place.baseId() + 4u == x.insn.reg()) {
@@ -259,6 +259,7 @@ bool Emitter::emit_bit_string(const ScannedInsn& x, const OperandUse& use) {
   const bool wide = x.insn.operand_size == 4;
   const Gp offset = emit_offset(x.insn);
   save_flags();
+  use_value();
   if (wide) {
     a.mov(x86::r12d, host::guest32(x.insn.reg()));
   } else {

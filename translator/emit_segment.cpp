@@ -59,13 +59,14 @@ bool Emitter::emit_Segment(const ScannedInsn& x) {
     case Mnemonic::PUSH_SREG: {
       if (!environment_.options.inline_memory) return false;
       const unsigned number = (insn.opcode >> 3) & 7;  // 06 0E 16 1E, 0F A0, 0F A8: ES to GS
+      const Gp value = pushed_value();
       a.mov(x86::r10, VIREO_FRAME(cpu));
-      a.movzx(x86::r12d, selector_of(x86::r10, number));
+      a.movzx(value, selector_of(x86::r10, number));
       // A 32-bit push writes two bytes and leaves the upper two as they are.
       Mem place = probe_push(insn.operand_size);
       place.setSize(2);
       note_access(place, true);
-      a.mov(place, x86::r12w);
+      a.mov(place, value.r16());
       commit_push(insn.operand_size);
       return true;
     }

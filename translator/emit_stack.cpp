@@ -17,19 +17,12 @@ namespace {
 
 constexpr unsigned kEsp = 4, kEbp = 5;
 
-/// In the window, so far from ESP's register.
-x86::Mem on_stack(int32_t offset, unsigned bytes) {
-  x86::Mem place = x86::ptr(x86::r9d, offset, bytes);
-  place.setSegment(x86::gs);
-  return place;
-}
-
 }  // namespace
 
 x86::Mem Emitter::probe_push(unsigned bytes) {
   if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
   const int32_t below = deferred_esp_ - static_cast<int32_t>(bytes);
-  if (stack_in_window()) return on_stack(below, bytes);
+  if (stack_in_window()) return in_window(x86::r9, below, bytes);
   a.lea(x86::r10d, x86::ptr(x86::r9, below));
   if (!mode_.mode.has(Mode::kStack32)) a.movzx(x86::r10d, x86::r10w);
   return emit_linear(emit_segment(SegReg::kSs, x86::r10d, bytes, true), bytes, true);
@@ -37,7 +30,7 @@ x86::Mem Emitter::probe_push(unsigned bytes) {
 
 x86::Mem Emitter::probe_pop(unsigned bytes) {
   if (has_group(groups_.stack[insn_])) return grouped(groups_.stack[insn_], bytes);
-  if (stack_in_window()) return on_stack(deferred_esp_, bytes);
+  if (stack_in_window()) return in_window(x86::r9, deferred_esp_, bytes);
   Gp offset = x86::r9d;
   if (!mode_.mode.has(Mode::kStack32)) {
     a.movzx(x86::r10d, x86::r9w);
@@ -47,6 +40,14 @@ x86::Mem Emitter::probe_pop(unsigned bytes) {
     offset = x86::r10d;
   }
   return emit_linear(emit_segment(SegReg::kSs, offset, bytes, false), bytes, false);
+}
+
+bool Emitter::push_needs_address() const {
+  return !has_group(groups_.stack[insn_]) && !stack_in_window();
+}
+
+Emitter::Gp Emitter::pushed_value() {
+  return push_needs_address() ? use_value().r32() : Gp(x86::r10d);
 }
 
 void Emitter::commit_push(unsigned bytes) {
@@ -196,8 +197,7 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         push_value(host::guest32(insn.rm()), bytes);
       } else if (use.memory) {
         const Mem place = emit_operand(insn, bytes, false);
-        // The push of a group needs no address, and r12 may be the group's.
-        const Gp value = has_group(groups_.stack[insn_]) ? x86::r10d : x86::r12d;
+        const Gp value = pushed_value();
         load_from(value, place, bytes);
         push_value(value, bytes);
       } else {
@@ -210,10 +210,11 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
         if (insn.base == kEsp) return false;
         const Mem stack = probe_pop(bytes);
         note_access(stack, false);
-        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), stack);
+        const Gp value = bytes == 4 ? Gp(use_value().r32()) : Gp(use_value().r16());
+        a.mov(value, stack);
         const Mem place = emit_operand(insn, bytes, true);
         note_access(place, true);
-        a.mov(place, bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+        a.mov(place, value);
         commit_pop(bytes);
         return true;
       }
@@ -221,9 +222,10 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       const Mem place = probe_pop(bytes);
       note_access(place, false);
       if (number == kEsp) {
-        a.mov(bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w), place);
+        const Gp value = bytes == 4 ? Gp(x86::r10d) : Gp(x86::r10w);
+        a.mov(value, place);
         commit_pop(bytes);
-        a.mov(host::guest(kEsp, bytes), bytes == 4 ? Gp(x86::r12d) : Gp(x86::r12w));
+        a.mov(host::guest(kEsp, bytes), value);
       } else {
         a.mov(host::guest(number, bytes), place);
         commit_pop(bytes);
@@ -238,9 +240,9 @@ bool Emitter::emit_Stack(const ScannedInsn& x) {
       if (bytes != 4 || !mode_.mode.has(Mode::kStack32)) return false;
       const Mem place = emit_linear(emit_segment(SegReg::kSs, host::guest32(kEbp), 4, false), 4, false);
       note_access(place, false);
-      a.mov(x86::r12d, place);
+      a.mov(x86::r10d, place);
       a.lea(x86::r9d, x86::ptr(x86::rbp, 4));
-      a.mov(x86::ebp, x86::r12d);
+      a.mov(x86::ebp, x86::r10d);
       return true;
     }
     default:

@@ -56,7 +56,10 @@ bool Emitter::emit_single_string(const ScannedInsn& x) {
   };
   const auto source = [&] { return place(insn.segment, esi, false); };
   const auto destination = [&](bool write) { return place(SegReg::kEs, edi, write); };
-  const Gp accumulator = sized(x86::r8, bytes), value = sized(x86::r12, bytes);
+  const bool needs_value = x.row->mnemonic == Mnemonic::MOVS || x.row->mnemonic == Mnemonic::CMPS;
+  const bool needs_address = !windowed() || !flat(SegReg::kEs) || !flat(insn.segment);
+  const Gp accumulator = sized(x86::r8, bytes);
+  const Gp value = sized(needs_value && needs_address ? use_value() : Gp(x86::r10), bytes);
   emit_upward_check();
   switch (x.row->mnemonic) {
     case Mnemonic::LODS:
@@ -107,6 +110,7 @@ void Emitter::emit_whole_run_check(unsigned bytes, bool source, const Label& non
   emit_upward_check();
   a.test(x86::ecx, x86::ecx);
   a.jz(none);
+  use_value();
   a.mov(x86::r12d, x86::ecx);
   a.shl(x86::r12, log2_bytes(bytes));
   emit_one_page_check(x86::edi);
@@ -195,7 +199,7 @@ bool Emitter::emit_repeated_scas(const ScannedInsn& x) {
     a.jnz(step_label());
   }
   emit_probe(edi, 1, false);
-  // r12d: elements left for the interpreter.
+  use_value();  // elements left for the interpreter
   a.mov(x86::r10d, edi);
   a.or_(x86::r10d, static_cast<uint32_t>(~kPageMask));
   a.neg(x86::r10d);

@@ -171,6 +171,7 @@ void Emitter::emit_block(std::span<const ScannedInsn> insns, Block& block) {
       slow.ends_block = ended_;
       use_delta();
     }
+    restore_window();
     // The other emitters use kDelta as they like.
     if (x.row->insn_class == InsnClass::Stack || x.row->insn_class == InsnClass::Segment ||
         x.row->insn_class == InsnClass::System || x.row->insn_class == InsnClass::String)

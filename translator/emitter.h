@@ -143,6 +143,10 @@ class Emitter {
   /// The place of a push, probed.
   Mem probe_push(unsigned bytes);
   bool stack_in_window() const { return windowed() && mode_.mode.has(Mode::kStack32) && flat(SegReg::kSs); }
+  /// Its place is not a register plus a constant: probe_push() uses kAddress.
+  bool push_needs_address() const;
+  /// For what is to be pushed and survives probe_push().
+  Gp pushed_value();
   void commit_push(unsigned bytes);
   /// The place of a pop, probed.
   Mem probe_pop(unsigned bytes);
@@ -256,8 +260,9 @@ class Emitter {
   /// Where the operand by ModRM or moffs is: all of them, or what its PageGroup knows. Uses kAddress and
   /// kDelta.
   Mem emit_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
-  /// The same for reencode(), which also takes an address without registers in the window.
-  Mem emit_reencoded_operand(const isa::Insn& insn, unsigned bytes, bool write, bool aligned = false);
+  Mem emit_windowed_operand(const isa::Insn& insn, unsigned bytes, bool write);
+  /// Its 32-bit address is a sum that the host may make for an access through the window.
+  static bool is_near_window(const isa::Insn& insn);
   /// The same for an address that is known to be in a register.
   Mem emit_linear(const Gp& linear, unsigned bytes, bool write);
   /// Reads 2 or 4 bytes there, zero-extended.
@@ -267,9 +272,19 @@ class Emitter {
   /// Its probes leave it to the host to notice what they cannot give.
   bool trusting() const { return mode_.mode.has(Mode::kTrust) && !must_check(); }
   bool must_check() const { return (block_->always_probe >> insn_ & 1) != 0; }
+  /// Offset and registers of the guest's address, in the window.
+  Mem in_window(const Gp& offset, int32_t disp, unsigned bytes, unsigned scale = 0);
+  /// kWindow or, if the current instruction has lost it, another register.
+  Gp window_base();
+  /// kValue for the current instruction, which loses kWindow.
+  Gp use_value() {
+    window_lost_ = mode_.mode.has(Mode::kWindow);
+    return host::kValue;
+  }
+  void restore_window();
   /// The host may find that such an operand cannot be had.
   bool may_trap(const Mem& place) const {
-    return place.hasSegment() || (trusting() && place.hasIndex() && place.indexId() == host::kDelta.id());
+    return windowed() || (trusting() && place.hasIndex() && place.indexId() == host::kDelta.id());
   }
   /// To be called right before an instruction that accesses such an operand, with no side effect of the
   /// guest's instruction behind it. `flags`: where they are then.
@@ -383,6 +398,7 @@ class Emitter {
   bool polls_late_ = false;  ///< at Block::poll_at, where the flags are dead
   uint16_t insn_ = 0;        ///< index of the current instruction
   FlagState flags_ = FlagState::kEflags;
+  bool window_lost_ = false;    ///< kWindow has something else, until restore_window()
   uint8_t fpu_checked_ = 0;     ///< fpu_unit bits that the block has tested
   int32_t deferred_esp_ = 0;    ///< the guest's ESP is its host register plus this
   bool may_defer_esp_ = false;  ///< the current instruction may add to it

@@ -192,10 +192,6 @@ HostInsn reencode(const Insn& insn, const InsnRow& row, std::span<const uint8_t>
   constexpr uint8_t kMayHave66 = 2;  // of Encoding::prefixes
   const bool narrow =
       integer && insn.operand_size == 2 && (mandatory != 0 || row.encoding.prefixes & kMayHave66);
-  if (form.in_window && g.memory) {
-    out.put(0x65);
-    out.put(0x67);
-  }
   if (mandatory == 0x66 || narrow) out.put(0x66);
   if (mandatory == 0xf2 || mandatory == 0xf3) out.put(mandatory);
   if (insn.lock()) out.put(0xf0);

@@ -47,13 +47,11 @@ struct HostForm {
   static constexpr uint8_t kNoBase = 0xff;
   uint8_t memory_base = kNoBase, memory_index = kNoIndex, memory_scale = 0;
   int32_t memory_disp = 0;
-  bool in_window = false;  ///< gs: prefix, 32-bit registers
   void set_memory(const asmjit::x86::Mem& memory) {
     memory_base = memory.hasBase() ? static_cast<uint8_t>(memory.baseId()) : kNoBase;
     memory_index = memory.hasIndex() ? static_cast<uint8_t>(memory.indexId()) : kNoIndex;
     memory_scale = static_cast<uint8_t>(memory.shift());
     memory_disp = memory.offsetLo32();
-    in_window = memory.hasSegment();
   }
   /// Host register to stand in ModRM.reg instead of the guest's; 0xff: none.
   uint8_t reg_instead = 0xff;

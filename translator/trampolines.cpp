@@ -18,8 +18,8 @@ x86::Mem cpu_gpr(const x86::Gp& cpu, unsigned number, uint32_t size) {
 
 class Builder {
  public:
-  Builder(const uint8_t* base, const Helpers& helpers, bool windows, Trampolines& out)
-      : base_(base), helpers_(helpers), windows_(windows), out_(out) {
+  Builder(const uint8_t* base, const Helpers& helpers, Trampolines& out)
+      : base_(base), helpers_(helpers), out_(out) {
     code_.init(Environment::host(), reinterpret_cast<uint64_t>(base));
     code_.attach(&a);
   }
@@ -77,7 +77,7 @@ class Builder {
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
     out_.host_registers_end = base_ + a.offset();
     a.mov(host::kTlb, VIREO_FRAME(tlb));
-    load_window();
+    a.mov(host::kWindow, VIREO_FRAME(window));
     a.mov(x86::r11, VIREO_FRAME(entry));
     load_guest();
     a.jmp(x86::r11);
@@ -108,12 +108,6 @@ class Builder {
     a.mov(VIREO_FRAME(exit_kind), x86::r11);
     store_guest();
     a.jmp(return_to_host_);
-  }
-
-  void load_window() {
-    if (!windows_) return;
-    a.mov(x86::r10, VIREO_FRAME(window));
-    a.wrgsbase(x86::r10);
   }
 
   void load_guest() {
@@ -155,7 +149,7 @@ class Builder {
     load_guest();
     a.ret();
     a.bind(elsewhere);
-    load_window();
+    a.mov(host::kWindow, VIREO_FRAME(window));
     a.mov(x86::r11, x86::rax);
     a.mov(x86::rsp, VIREO_FRAME(pair_rsp));
     a.mov(host::kCountdown, VIREO_FRAME(countdown));
@@ -358,7 +352,6 @@ class Builder {
 
   const uint8_t* base_;
   const Helpers& helpers_;
-  const bool windows_;
   Trampolines& out_;
   CodeHolder code_;
   x86::Assembler a;
@@ -368,9 +361,8 @@ class Builder {
 
 }  // namespace
 
-std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, bool windows,
-                                      Trampolines& out) {
-  return Builder(base, helpers, windows, out).build();
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out) {
+  return Builder(base, helpers, out).build();
 }
 
 }  // namespace vireo::translator

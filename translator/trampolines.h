@@ -75,9 +75,7 @@ struct Helpers {
 /// Where in Frame::saved a helper that is called as fill_read finds the flags and guest registers.
 inline constexpr size_t kSavedFlags = 0, kSavedEdx = 2, kSavedEax = 5;
 
-/// Code for a buffer whose first byte executes at `base`. `windows`: user code may set gs.base here
-/// (FSGSBASE), and Frame::window goes there.
-std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, bool windows,
-                                      Trampolines& out);
+/// Code for a buffer whose first byte executes at `base`.
+std::vector<uint8_t> make_trampolines(const uint8_t* base, const Helpers& helpers, Trampolines& out);
 
 }  // namespace vireo::translator

@@ -150,8 +150,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       notice(fmt::format("{}: every probe checks, which is slower", created.error().message));
     }
   }
-  const std::vector<uint8_t> bytes =
-      make_trampolines(buffer->executable(), helpers, windows != nullptr, trampolines);
+  const std::vector<uint8_t> bytes = make_trampolines(buffer->executable(), helpers, trampolines);
   buffer->write(buffer->executable(), bytes);
   *top = {reinterpret_cast<uint64_t>(trampolines.exit_indirect), 0};
   blocks = std::make_unique<BlockCache>(context.memory, *buffer, frame->jumps,
@@ -206,7 +205,7 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
 
 bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta) {
   const Privilege privilege = interp.privilege();
-  const bool by_window = windows && windows->contains(address);
+  const bool by_window = windows && windows->is_near(address);
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
   Block* block = blocks->find_by_host(host);
   if (block == nullptr) return false;
@@ -218,6 +217,12 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const Access access = write ? Access::kWrite : Access::kRead;
   // The walk may set a flag in an entry that is part of the instruction.
   before_walk = bytes_of(*block, site.insn);
+  if (by_window && !windows->contains(address)) {
+    // A sum of more than 32 bits, or an operand that goes on at 0.
+    windows->refused();
+    fill_denied = true;
+    return false;
+  }
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   const bool permitted = context.mmu.permits({linear}, access, privilege);
   if (trust && !permitted) trust->count_fill();

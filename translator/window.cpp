@@ -16,25 +16,25 @@ std::atomic<uint64_t> Window::mappings_of_process_ = 0;
 
 Result<std::unique_ptr<Window>> Window::create(GuestMemory& memory, const TlbTables& tables,
                                                TlbMirror& mirror) {
-  void* base =
-      mmap(nullptr, kBytes + kGuardBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) {
-    return Error{fmt::format("no 4 GiB of addresses for a window: {}", std::strerror(errno)),
-                 ExitStatus::kHostCannot};
+  void* reserved = mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) {
+    return Error{
+        fmt::format("no {} GiB of addresses for a window: {}", kReserved >> 30, std::strerror(errno)),
+        ExitStatus::kHostCannot};
   }
   // Most of it is never touched, so it takes no memory.
   Shown shown(static_cast<uint32_t*>(std::calloc(TlbTables::kPages, sizeof(uint32_t))));
   if (shown == nullptr) {
-    munmap(base, kBytes + kGuardBytes);
+    munmap(reserved, kReserved);
     return Error{"no memory for a window", ExitStatus::kHostCannot};
   }
-  return std::unique_ptr<Window>(
-      new Window(memory, tables, mirror, static_cast<uint8_t*>(base), std::move(shown)));
+  uint8_t* const base = static_cast<uint8_t*>(reserved) + kBelow;
+  return std::unique_ptr<Window>(new Window(memory, tables, mirror, base, std::move(shown)));
 }
 
 Window::~Window() {
   clear();  // another window may come to use the mirror
-  munmap(base_, kBytes + kGuardBytes);
+  munmap(base_ - kBelow, kReserved);
 }
 
 // The host joins what is alike and adjoins, in the window as in the memfd.

@@ -1,7 +1,7 @@
 // A window: 4 GiB of host addresses at which guest RAM appears as one privilege of the current address space
-// sees it, so that translated code reaches it with a gs: prefix and no probe. It never shows more than the
-// TlbTables permit: a page is mapped when an access has faulted and Mmu::fill() allows it, and goes when its
-// words in the tables do. architecture.md, "Memory through a shadow window".
+// sees it, so that translated code reaches it with one more base register and no probe. It never shows more
+// than the TlbTables permit: a page is mapped when an access has faulted and Mmu::fill() allows it, and goes
+// when its words in the tables do. architecture.md, "Memory through a shadow window".
 #pragma once
 
 #include <atomic>
@@ -29,6 +29,11 @@ class Window {
   Window& operator=(const Window&) = delete;
 
   uint64_t base() const { return reinterpret_cast<uint64_t>(base_); }
+  /// So far an address may be from the window without being anything else's: the sum of a register, scaled by
+  /// 8, and a displacement, which ought to be truncated to 32 bits; and what an operand at FFFFFFFFh goes on
+  /// into.
+  static constexpr uint64_t kBelow = uint64_t{1} << 20, kBeyond = uint64_t{31} << 30;
+  bool is_near(uint64_t host) const { return host - base() + kBelow < kBelow + kBytes + kBeyond; }
   bool contains(uint64_t host) const { return host - base() < kBytes; }
 
   /// Makes the page of a linear address accessible as the TlbTables say, and its neighbours with it that are
@@ -51,8 +56,7 @@ class Window {
 
  private:
   static constexpr uint64_t kBytes = uint64_t{1} << 32;
-  /// An operand at FFFFFFFFh goes on behind the window.
-  static constexpr uint64_t kGuardBytes = kPageSize;
+  static constexpr uint64_t kReserved = kBelow + kBytes + kBeyond;
   /// More pages than this are unmapped by clearing everything.
   static constexpr size_t kManyLost = 64;
   static constexpr uint64_t kAround = 16;  ///< pages mapped at most with one that is needed, on each side

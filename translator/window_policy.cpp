@@ -1,7 +1,5 @@
 #include "translator/window_policy.h"
 
-#include <sys/auxv.h>
-
 #include <algorithm>
 #include <fstream>
 #include <utility>
@@ -11,8 +9,6 @@
 namespace vireo::translator {
 
 namespace {
-
-constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
 
 // What else costs, in instructions as kMapCost.
 constexpr int64_t kRefusedCost = 13'000;  // the signal, and leaving
@@ -50,16 +46,8 @@ uint64_t WindowPolicy::permitted_mappings() {
   return permitted;
 }
 
-Result<void> WindowPolicy::possible() {
-  if ((getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) == 0) {
-    return Error{"the host does not let programs set gs.base (FSGSBASE)", ExitStatus::kHostCannot};
-  }
-  return {};
-}
-
 Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after,
                                                            uint64_t most_mappings) {
-  if (auto can = possible(); !can) return can.error();
   std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after, most_mappings));
   // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {

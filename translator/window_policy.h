@@ -26,8 +26,6 @@ class WindowPolicy {
   /// a window to earn it. architecture.md has the time.
   static constexpr int64_t kMapCost = 30'000;
 
-  /// Whether the host lets programs set gs.base, which code for windows needs.
-  static Result<void> possible();
   /// Of the host's mappings, for the windows of all machines in the process: half of what it permits.
   static uint64_t permitted_mappings();
   /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. `most_mappings`:
@@ -40,7 +38,7 @@ class WindowPolicy {
   WindowPolicy& operator=(const WindowPolicy&) = delete;
 
   /// The CPU goes on with this privilege in the current address space. `retired`: instructions so far.
-  /// Returns gs.base; 0: there is no window, use probes.
+  /// Returns the window's base; 0: there is no window, use probes.
   uint64_t enter(Privilege privilege, uint64_t retired) {
     charge(retired);
     supervisor_ = privilege == Privilege::kSupervisor;
@@ -50,6 +48,8 @@ class WindowPolicy {
   }
 
   // Of what is running:
+  /// Window::is_near().
+  bool is_near(uint64_t host) const { return running_->on && running_->window->is_near(host); }
   /// Whether the host address is in its window.
   bool contains(uint64_t host) const { return running_->on && running_->window->contains(host); }
   /// Whether its window is the one of all address spaces.

@@ -40,7 +40,6 @@ std::string engine_name_list() {
 }
 
 Result<void> engine_possible(std::string_view name) {
-  if (name == "bt-window") return translator::WindowPolicy::possible();
   if (name == "bt-trust") return translator::TrustPolicy::possible();
   return {};
 }

@@ -177,11 +177,6 @@ x86::Mem without_base(int32_t disp, const x86::Gp* index = nullptr, unsigned shi
   return memory;
 }
 
-x86::Mem in_window(x86::Mem memory) {
-  memory.setSegment(x86::gs);
-  return memory;
-}
-
 class ReencodePlace : public testing::TestWithParam<Place> {};
 
 TEST_P(ReencodePlace, IsTheShortestOperand) {
@@ -214,15 +209,12 @@ INSTANTIATE_TEST_SUITE_P(Probed, ReencodePlace,
                                          Place{without_base(0, &x86::r9, 3), 8, "[r9*8]"}));
 
 INSTANTIATE_TEST_SUITE_P(InTheWindow, ReencodePlace,
-                         testing::Values(Place{in_window(x86::ptr(x86::ebx)), 5, "gs:[ebx]"},
-                                         Place{in_window(x86::ptr(x86::r9d)), 5, "gs:[r9d]"},
-                                         Place{in_window(x86::ptr(x86::ebp, -4)), 6, "gs:[ebp - 4]"},
-                                         Place{in_window(x86::ptr(x86::ebx, x86::r8d, 1, 4)), 7,
-                                               "gs:[ebx + r8d*2 + 4]"},
-                                         Place{in_window(without_base(0)), 10, "gs:[0]"},
-                                         Place{in_window(without_base(0x12345678)), 10, "gs:[0x12345678]"},
-                                         Place{in_window(without_base(INT32_MIN)), 10, "gs:[0x80000000]"},
-                                         Place{in_window(without_base(-4)), 10, "gs:[0xfffffffc]"}));
+                         testing::Values(Place{x86::ptr(x86::r12, x86::rbx), 4, "[r12 + rbx]"},
+                                         Place{x86::ptr(x86::r12, x86::r9), 4, "[r12 + r9]"},
+                                         Place{x86::ptr(x86::r12, x86::rbp, 0, -4), 5, "[r12 + rbp - 4]"},
+                                         Place{x86::ptr(x86::r12, x86::r8, 2, 0x1234), 8,
+                                               "[r12 + r8*4 + 0x1234]"},
+                                         Place{x86::ptr(x86::r12, 0x12345678), 8, "[r12 + 0x12345678]"}));
 
 TEST(ReencodeForm, AnotherRegisterStandsIn) {
   HostForm form = usual();

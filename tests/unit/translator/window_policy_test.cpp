@@ -25,10 +25,7 @@ uint64_t counter_of(const WindowPolicy& policy, std::string_view name) {
 
 class WindowPolicyTest : public testing::Test {
  protected:
-  void SetUp() override {
-    if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
-    policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take();
-  }
+  void SetUp() override { policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take(); }
   uint64_t enter(Privilege privilege) { return policy_->enter(privilege, retired_); }
   uint64_t kernel() { return enter(Privilege::kSupervisor); }
   uint64_t program() { return enter(Privilege::kUser); }
@@ -233,9 +230,6 @@ TEST_F(WindowPolicyTest, FaultsThatNoMappingHelpsAgainstCost) {
 class WindowBudgetTest : public testing::Test {
  protected:
   static constexpr uint64_t kBudget = 200;
-  void SetUp() override {
-    if (const auto can = WindowPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
-  }
   struct Machine {
     void run(unsigned space) {
       spaces.load_space(space);
