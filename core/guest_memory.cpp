@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "core/check.h"
 #include "core/log.h"
@@ -66,7 +67,8 @@ GuestMemory::GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes)
     : memfd_(memfd),
       ram_(ram),
       ram_bytes_(ram_bytes),
-      code_marks_(std::make_unique<uint8_t[]>(ram_bytes / kPageSize)) {}
+      code_marks_(std::make_unique<uint8_t[]>(ram_bytes / kPageSize)),
+      brought_in_(std::make_unique<bool[]>(ram_bytes / kChunkBytes)) {}
 
 GuestMemory::~GuestMemory() {
   munmap(ram_, ram_bytes_);
@@ -148,6 +150,7 @@ GuestMemory::Page GuestMemory::page(Gpa address) const {
       case Kind::kRam:
         page.read = page.write = range->host + offset;
         page.code_mark = code_mark_of_ram(page.write);
+        bring_in(page.read);
         break;
       case Kind::kRom:
         page.read = range->host + offset;
@@ -163,11 +166,22 @@ GuestMemory::Page GuestMemory::page(Gpa address) const {
     if (shadow != Shadow::kNone) {
       uint8_t* ram = ram_ + start;
       page.code_mark = code_mark_of_ram(ram);
+      bring_in(ram);
       if (shadow != Shadow::kWriteRam) page.read = ram;
       if (shadow != Shadow::kReadRam) page.write = ram;
     }
   }
   return page;
+}
+
+// A page fault of the host costs as much as several pages that come without one; where the host is a guest
+// itself, ten. If it cannot (Linux before 5.14, no memory), the access will find out.
+void GuestMemory::bring_in(const uint8_t* host) const {
+  const uint64_t chunk = static_cast<uint64_t>(host - ram_) / kChunkBytes;
+  if (std::exchange(brought_in_[chunk], true)) return;
+#ifdef MADV_POPULATE_WRITE
+  madvise(ram_ + chunk * kChunkBytes, kChunkBytes, MADV_POPULATE_WRITE);
+#endif
 }
 
 std::vector<GuestMemory::DirectRange> GuestMemory::direct_ranges() const {

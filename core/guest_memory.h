@@ -165,6 +165,7 @@ class GuestMemory {
  private:
   enum class Kind : uint8_t { kRam, kRom, kMmio };
   static constexpr uint8_t kMixedMark = 0x80, kTablesMark = 0x40;
+  static constexpr uint64_t kChunkBytes = uint64_t{64} << 10;
   struct Range {
     uint64_t start;
     uint64_t size;
@@ -181,6 +182,8 @@ class GuestMemory {
   void mark(Gpa page, uint8_t mark);
   bool is_ram(const uint8_t* host) const { return host >= ram_ && host < ram_ + ram_bytes_; }
   uint8_t* code_mark_of_ram(const uint8_t* host) const;
+  /// Has the host provide the memory around a page of RAM that somebody is about to use.
+  void bring_in(const uint8_t* host) const;
   void layout_changed();
 
   int memfd_;
@@ -190,6 +193,7 @@ class GuestMemory {
   std::vector<Range> ranges_;              ///< sorted, not overlapping
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
+  std::unique_ptr<bool[]> brought_in_;     ///< one per kChunkBytes of RAM
   std::vector<uint8_t*> mixed_;            ///< marks with kMixedMark
   std::vector<MemoryListener*> listeners_;
   TimeLedger* time_ = nullptr;

@@ -15,8 +15,8 @@
 
 #include "core/guest_memory.h"
 #include "core/mmu.h"
+#include "core/sparse_array.h"
 #include "softmmu/page_walk.h"
-#include "softmmu/sparse_array.h"
 
 namespace vireo {
 

@@ -41,15 +41,16 @@ Block* BlockCache::find(uint64_t physical, BlockMode mode) const {
   return nullptr;
 }
 
-DecodedInsn* BlockCache::allocate(size_t count) {
-  if (used_in_chunk_ + count > kChunkInsns) {
-    ++chunk_;
-    used_in_chunk_ = 0;
+// What clear() has dropped may be executing still, so it is overwritten here and not before.
+const DecodedInsn* BlockCache::keep(const std::vector<DecodedInsn>& insns) {
+  if (chunks_used_ == 0 || chunks_[chunks_used_ - 1].size() + insns.size() > kChunkInsns) {
+    if (chunks_used_ == chunks_.size()) chunks_.emplace_back().reserve(kChunkInsns);
+    chunks_[chunks_used_++].clear();
   }
-  if (chunk_ == chunks_.size()) chunks_.push_back(std::make_unique<DecodedInsn[]>(kChunkInsns));
-  DecodedInsn* place = &chunks_[chunk_][used_in_chunk_];
-  used_in_chunk_ += count;
-  return place;
+  std::vector<DecodedInsn>& chunk = chunks_[chunks_used_ - 1];
+  const size_t first = chunk.size();
+  chunk.insert(chunk.end(), insns.begin(), insns.end());
+  return &chunk[first];
 }
 
 Block* BlockCache::add(uint64_t physical, BlockMode mode, const std::vector<DecodedInsn>& insns,
@@ -60,10 +61,8 @@ Block* BlockCache::add(uint64_t physical, BlockMode mode, const std::vector<Deco
   Block* b = &block_chunks_[blocks_used_ / kBlocksPerChunk][blocks_used_ % kBlocksPerChunk];
   ++blocks_used_;
   ++blocks_built_;
-  DecodedInsn* place = allocate(insns.size());
-  std::copy(insns.begin(), insns.end(), place);
   Block*& head = buckets_[bucket(physical, mode)];
-  *b = {physical, second_page, bytes, static_cast<uint32_t>(insns.size()), mode, crosses, place, head};
+  *b = {physical, second_page, bytes, static_cast<uint32_t>(insns.size()), mode, crosses, keep(insns), head};
   head = b;
 
   const uint64_t page = physical & ~kPageMask;
@@ -148,7 +147,7 @@ void BlockCache::on_forget_code(Gpa page) {
 
 void BlockCache::make_room() {
   // One block is at most a page of one-byte instructions.
-  if (chunk_ + 2 > kMaxChunks) clear();
+  if (chunks_used_ + 1 > kMaxChunks) clear();
 }
 
 void BlockCache::clear() {
@@ -160,7 +159,7 @@ void BlockCache::clear() {
   std::fill(buckets_.begin(), buckets_.end(), nullptr);
   blocks_dropped_ += blocks_used_;
   blocks_used_ = 0;
-  chunk_ = used_in_chunk_ = 0;
+  chunks_used_ = 0;
   ++flushes_;
   if (dropped_flag != nullptr) *dropped_flag = true;
 }

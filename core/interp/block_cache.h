@@ -105,14 +105,15 @@ class BlockCache final : private MemoryListener {
   }
   void register_in_page(uint64_t page, Block* block, uint64_t first, uint64_t last);
   void drop(Block* block);
-  DecodedInsn* allocate(size_t count);
+  /// A copy that stays where it is until clear().
+  const DecodedInsn* keep(const std::vector<DecodedInsn>& insns);
 
   GuestMemory& memory_;
   const uint8_t owner_;
   std::vector<Block*> buckets_;
   std::unordered_map<uint64_t, CodePage> pages_;
-  std::vector<std::unique_ptr<DecodedInsn[]>> chunks_;
-  size_t chunk_ = 0, used_in_chunk_ = 0;
+  std::vector<std::vector<DecodedInsn>> chunks_;  ///< each with room for kChunkInsns
+  size_t chunks_used_ = 0;                        ///< the last of them is being filled
   std::vector<std::unique_ptr<Block[]>> block_chunks_;
   size_t blocks_used_ = 0;
   uint64_t blocks_built_ = 0, blocks_dropped_ = 0, flushes_ = 0;

@@ -31,12 +31,12 @@ void Vga::reset() {
   registers_ = {};
   dispi_.reset();
   latches_ = 0;
-  std::fill(vram_.begin(), vram_.end(), uint8_t{0});
+  vram_.clear();
 }
 
 void Vga::state(StateArchive& ar) {
   config_state(ar);
-  ar.raw("vram", vram_);
+  ar.raw("vram", vram_.span());
   ar.field("registers", registers_);
   ar.field("dispi", dispi_);
   ar.field("latches", latches_);

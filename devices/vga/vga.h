@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/device.h"
 #include "core/host_io.h"
+#include "core/sparse_array.h"
 #include "devices/pci.h"
 #include "devices/vga/vbe_dispi.h"
 #include "devices/vga/vga_registers.h"
@@ -82,7 +83,7 @@ class Vga final : public Device, public PciFunction, public VideoSource {
 
   const Clock& clock_;
   std::vector<uint8_t> bios_;
-  std::vector<uint8_t> vram_;
+  SparseArray<uint8_t> vram_;
   VgaRegisters registers_;
   VbeDispi dispi_{kVramBytes};
   uint32_t latches_ = 0;

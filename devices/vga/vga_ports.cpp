@@ -218,7 +218,7 @@ void Vga::write_dispi(uint32_t offset, unsigned size, uint64_t value) {
   if (offset == 0) {
     dispi_.selected = static_cast<uint16_t>(value);
   } else if (dispi_.write(dispi_.selected, static_cast<uint16_t>(value))) {
-    std::fill(vram_.begin(), vram_.end(), uint8_t{0});
+    vram_.clear();
   }
 }
 

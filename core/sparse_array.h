@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstring>
 #include <new>
+#include <span>
 #include <type_traits>
 
 namespace vireo {
@@ -27,6 +29,11 @@ class SparseArray {
 
   T& operator[](size_t index) { return data_[index]; }
   const T& operator[](size_t index) const { return data_[index]; }
+  std::span<T> span() { return {data_, bytes_ / sizeof(T)}; }
+  /// Makes them zeros again, which gives the memory back.
+  void clear() {
+    if (madvise(data_, bytes_, MADV_DONTNEED) != 0) std::memset(data_, 0, bytes_);
+  }
 
  private:
   size_t bytes_;
