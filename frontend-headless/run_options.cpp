@@ -87,7 +87,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "whether guest "
          "memory is reached through a window of host memory, or without windows by probes that leave "
          "checks to the host (0: always); keep-spaces=N: loads of CR3 after which "
-         "an address space's translations outlive the next (0: never)")
+         "an address space's translations outlive the next (0: never); signal-cost=N: ns that the host takes "
+         "for a "
+         "signal, instead of what is measured")
       ->type_name("WORDS")
       ->group(machine);
   app.add_flag_callback(

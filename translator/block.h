@@ -106,8 +106,8 @@ struct Block {
   State state = State::kCold;
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
-  /// Instructions whose probes check everything, although the block's mode is kWindow or kTrust: bit i for
-  /// the i-th.
+  /// Instructions that find out beforehand what others leave to the host's exceptions: their probes check
+  /// everything, although the block's mode is kWindow or kTrust, and so do divisions. Bit i for the i-th.
   uint64_t always_probe = 0;
   /// Instructions that read tables which do not lie in one page: bit i for the i-th.
   uint64_t large_tables = 0;
@@ -125,6 +125,7 @@ struct Block {
   };
   Repeats denied;           ///< fast paths fail because an access is not direct
   Repeats mapped;           ///< accesses have pages mapped into the window of all address spaces
+  Repeats trapped;          ///< accesses and divisions cost a signal
   bool crosses = false;     ///< its only instruction goes on in the physical page `second_page`
   uint16_t insn_count = 0;  ///< that retire when it runs to its end
   /// Before this instruction, below kLatestPoll, the countdown counts all of them: at the entry, or, if the

@@ -86,6 +86,7 @@ void Counters::visit(uint64_t retired, const std::function<void(std::string_view
   }
   visit("translated code/TLB fills", fills);
   visit("translated code/TLB fills that failed", failed_fills);
+  visit("translated code/accesses that cost a signal", trapped);
   visit("translated code/FPU loads", fpu_loads);
   visit("translated code/blocks adapted", adapted);
   visit_by_mnemonic("no emitter", no_emitter, visit);

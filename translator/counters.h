@@ -33,6 +33,7 @@ struct Counters {
   uint64_t entries = 0;
   std::array<uint64_t, static_cast<size_t>(Leaving::kCount)> leaves{};
   uint64_t fills = 0, failed_fills = 0, fpu_loads = 0, adapted = 0;
+  uint64_t trapped = 0;  ///< accesses through the window, or behind a probe that trusts, that raised SIGSEGV
 
   // Instructions that the interpreter executed from the dispatcher.
   uint64_t cold = 0;        ///< not executed often enough to be translated

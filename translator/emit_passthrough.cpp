@@ -204,6 +204,7 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
     place.setBase(x86::r10);
   }
   form.set_memory(place);
+  if (divides && must_check()) emit_divisor_check(x, use, place);
   // It may fault, with rax in use.
   if (divides || (traps && needs_rax)) restore_flags();
   const FlagState flags_at_access = divides ? flags_ : prepare_flags(x, needs_rax);
@@ -237,6 +238,19 @@ bool Emitter::emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool i
   if (needs_rax && writes_eax(row.mnemonic)) a.mov(x86::r8d, x86::eax);
   note_flags_after(row);
   return true;
+}
+
+void Emitter::emit_divisor_check(const ScannedInsn& x, const OperandUse& use, const Mem& place) {
+  save_flags();
+  if (use.memory) {
+    a.cmp(place, 0);
+  } else if (use.uses_high_byte) {
+    a.test(host::guest32(x.insn.rm() - 4u), 0xff00);
+  } else {
+    const Gp divisor = host::guest(x.insn.rm(), use.rm_is_byte ? 1 : x.insn.operand_size);
+    a.test(divisor, divisor);
+  }
+  a.jz(step_label());
 }
 
 bool Emitter::emit_lea(const ScannedInsn& x) {

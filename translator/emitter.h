@@ -125,6 +125,8 @@ class Emitter {
 
   // --- passthrough (emit_passthrough.cpp)
   bool emit_reencoded(const ScannedInsn& x, const OperandUse& use, bool implicit_eax);
+  /// Leaves DIV and IDIV by 0 to the interpreter. `place`: of a divisor in memory.
+  void emit_divisor_check(const ScannedInsn& x, const OperandUse& use, const asmjit::x86::Mem& place);
   bool emit_lea(const ScannedInsn& x);
   bool emit_bit_string(const ScannedInsn& x, const OperandUse& use);
   /// Says where they still are, which is in rax if nothing needs them any more.

@@ -58,6 +58,8 @@ constexpr Number kNumbers[] = {
      [](Options& o, uint64_t value) { o.keep_spaces_after = static_cast<uint32_t>(value); }},
     {"block", 1, 64, "1 to 64",
      [](Options& o, uint64_t value) { o.max_block_insns = static_cast<unsigned>(value); }},
+    {"signal-cost", 1, 1'000'000, "1 to 1000000",
+     [](Options& o, uint64_t value) { o.host_costs = HostCosts{.signal = static_cast<uint32_t>(value)}; }},
 };
 
 /// Decimal, with K, M or G behind it.
@@ -90,6 +92,7 @@ Result<void> apply(std::string_view word, Options& options) {
   if (word == "all-off") {
     for (const Switch& s : kSwitches) set(options, s, false);
     options.keep_spaces_after = 0;
+    options.host_costs = HostCosts{};
     return {};
   }
   const size_t equals = word.find('=');

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/result.h"
+#include "translator/host_costs.h"
 
 namespace vireo::translator {
 
@@ -40,6 +41,8 @@ struct Options {
   uint64_t window_after = uint64_t{4} << 20;
   /// Mmu::keep_spaces_after(); none: as the MMU decides.
   std::optional<uint32_t> keep_spaces_after = {};
+  /// Of the host, for the policies; none: measured.
+  std::optional<HostCosts> host_costs = {};
   bool perf_map = false;  ///< /tmp/perf-PID.map names translated code for perf
 };
 

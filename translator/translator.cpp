@@ -37,6 +37,8 @@ static_assert(kMaxBudget < kLeaveSoon);
 /// that an access is not direct takes 20 to 50 ns more than to have it interpreted at once; so many
 /// instructions take 600 ns, and are worth a fast path that sometimes does.
 constexpr uint64_t kDeniedSoon = 2000;
+/// To have an instruction interpreted, instead of a check: the time of 100 instructions, for one of ten.
+constexpr uint64_t kInterpretedCost = 10;
 
 void* map_memory(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -94,6 +96,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
     : context(c),
       cpu(c.cpu),
       options(o),
+      costs(o.host_costs ? *o.host_costs : measure_host_costs()),
       interp(c),
       buffer(std::move(code)),
       frame(new (frame_memory) Frame),
@@ -134,7 +137,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       interp.writable_segment_views().data(),
   };
   if (options.windows && options.inline_memory) {
-    auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after);
+    auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after, costs);
     if (created) {
       windows = created.take();
     } else {
@@ -143,7 +146,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
     }
   }
   if (windows == nullptr && options.trust && options.inline_memory) {
-    auto created = TrustPolicy::create(context.mmu, options.window_after);
+    auto created = TrustPolicy::create(context.mmu, options.window_after, costs);
     if (created) {
       trust = created.take();
     } else if (options.trust_asked) {
@@ -213,6 +216,7 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const Site::Kind kind = site.kind;
   const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
   if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
+  ++stats.trapped;
   const uint64_t linear = address - frame->window;
   const Access access = write ? Access::kWrite : Access::kRead;
   // The walk may set a flag in an entry that is part of the instruction.
@@ -225,7 +229,7 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   }
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   const bool permitted = context.mmu.permits({linear}, access, privilege);
-  if (trust && !permitted) trust->count_fill();
+  if (trust) trust->count_signal();
   const bool filled = permitted && fill(frame, linear, access);
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);
@@ -235,8 +239,8 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const bool mapped = filled && windows->map(linear, write);
   if (!mapped) windows->refused();
   // A few instructions of a kernel meet each page that is allocated, however many there are.
-  if (mapped &&
-      !(windows->shared() && too_often(block->mapped, retired_at(countdown), WindowPolicy::kMapCost)))
+  if (mapped && !(windows->shared() && too_often(block->mapped, retired_at(countdown),
+                                                 static_cast<uint64_t>(windows->map_cost()))))
     return true;
   fill_denied |= filled;
   return false;
@@ -660,6 +664,17 @@ bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint
   return repeats.count >= kTooMany;
 }
 
+// A check costs as much as an instruction or two, and is worth it if as many as that are executed in the time
+// of a signal. Where checks do not help, the instruction is for the interpreter, which costs more.
+void Translator::Impl::note_trap(Block& block, unsigned insn, uint64_t retired, bool hopeless) {
+  if (!options.adapt || !block.translated()) return;
+  const bool checks = (block.always_probe >> insn & 1) != 0;
+  const auto signal = static_cast<uint64_t>(HostCosts::instructions(costs.signal));
+  if (!too_often(block.trapped, retired, checks ? signal / kInterpretedCost : signal) && !hopeless) return;
+  Block* fresh = replace(block);
+  (checks ? fresh->always_interpret : fresh->always_probe) |= block.copies_of(insn);
+}
+
 /// For another translation of the same code at once.
 Block* Translator::Impl::replace(Block& block) {
   Block* fresh = blocks->replace(&block);
@@ -684,6 +699,7 @@ void Translator::Impl::handle_exit() {
   Block* block = blocks->find_by_host(host - 1);
   CHECK(block != nullptr);
   const Site& site = site_at(*block, host);
+  const uint64_t retired = retired_now();  // as try_again() sees it
   if (frame->fpu_ready != 0) {
     const bool at_end = site.kind == Site::Kind::kLink || site.kind == Site::Kind::kTable;
     store_fpu(at_end ? nullptr : block, site.insn);
@@ -719,9 +735,9 @@ void Translator::Impl::handle_exit() {
       const bool unaligned = site.kind == Site::Kind::kUnaligned;
       step(site.insn, !unaligned);
       count_exit(unaligned ? Leaving::kUnaligned : Leaving::kNotDirect);
-      // A signal is a dear way to find MMIO, a page with code, or an unaligned address.
-      if ((unaligned || std::exchange(fill_denied, false)) && options.adapt && block->translated())
-        replace(*block)->always_probe |= block->copies_of(site.insn);
+      // A signal is a dear way to find MMIO, a page with code, or an unaligned address, and there will be
+      // more.
+      note_trap(*block, site.insn, retired, unaligned || std::exchange(fill_denied, false));
       break;
     }
     case Site::Kind::kOtherPageSaved:
@@ -736,10 +752,14 @@ void Translator::Impl::handle_exit() {
       handle_unknown_entry(*block);
       break;
     case Site::Kind::kStep:
+      step(site.insn);
+      count_exit(Leaving::kStep);
+      break;
     case Site::Kind::kFaultEflags:
     case Site::Kind::kFaultSaved:
       step(site.insn);
-      count_exit(site.kind == Site::Kind::kStep ? Leaving::kStep : Leaving::kHostFault);
+      count_exit(Leaving::kHostFault);
+      note_trap(*block, site.insn, retired);
       break;
     case Site::Kind::kChanged:
       leave_before(0);
@@ -777,6 +797,7 @@ void Translator::Impl::count_exit(Leaving why) {
 void Translator::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   const Impl& t = *impl_;
   t.stats.visit(t.cpu.retired - t.first_retired, visit);
+  visit("host/a signal costs (ns)", t.costs.signal);
   t.blocks->visit_stats(visit);
   t.interp.visit_stats(visit);
   if (t.windows) t.windows->visit_stats(visit);

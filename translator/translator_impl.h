@@ -82,6 +82,8 @@ struct Translator::Impl {
   static InsnBytes bytes_of(const Block& block, unsigned insn);
   std::optional<isa::Insn> decode_again(const InsnBytes& bytes) const;
   bool too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const;
+  /// The instruction has cost a signal. `hopeless`: it would again.
+  void note_trap(Block& block, unsigned insn, uint64_t retired, bool hopeless = false);
   Block* replace(Block& block);
   void count_exit(Leaving why);
   std::optional<ExitReason> advance(uint64_t retired_limit);
@@ -126,6 +128,7 @@ struct Translator::Impl {
   CpuContext& context;
   CpuState& cpu;
   const Options options;
+  const HostCosts costs;
   interp::Interp interp;
   std::unique_ptr<CodeBuffer> buffer;
   Frame* frame;

@@ -10,9 +10,7 @@ namespace vireo::translator {
 
 namespace {
 
-// In ns.
-constexpr uint64_t kFillCost = 2'500;  ///< with the signal, beyond what a fill costs that a probe asks for
-constexpr uint64_t kSavedPer1000 = 100;
+constexpr uint64_t kSavedPer1000 = 100;  // ns
 constexpr uint64_t kLongestWait = uint64_t{1} << 32;
 
 }  // namespace
@@ -47,9 +45,9 @@ Result<void> TrustPolicy::possible() {
   return {};
 }
 
-Result<std::unique_ptr<TrustPolicy>> TrustPolicy::create(Mmu& mmu, uint64_t after) {
+Result<std::unique_ptr<TrustPolicy>> TrustPolicy::create(Mmu& mmu, uint64_t after, const HostCosts& costs) {
   if (auto can = possible(); !can) return can.error();
-  return std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after));
+  return std::unique_ptr<TrustPolicy>(new TrustPolicy(mmu, after, costs));
 }
 
 bool TrustPolicy::look(uint64_t retired) {
@@ -60,13 +58,13 @@ bool TrustPolicy::look(uint64_t retired) {
 }
 
 bool TrustPolicy::judge(State& s) {
-  const uint64_t cost = s.fills * kFillCost;
+  const uint64_t cost = s.signals * signal_cost_;
   // A program that only touches new pages executes little itself.
   const bool too_dear = s.on && cost > after_ / 1000 * kSavedPer1000;
   if (s.executed < s.threshold && !too_dear) return false;
   const bool pays = cost < s.executed / 1000 * kSavedPer1000;
   s.executed = 0;
-  s.fills = 0;
+  s.signals = 0;
   if (s.on == pays) {
     if (s.on) s.threshold = after_;
     return false;

@@ -10,6 +10,7 @@
 
 #include "core/mmu.h"
 #include "core/result.h"
+#include "translator/host_costs.h"
 #include "translator/retired_meter.h"
 
 namespace vireo::translator {
@@ -20,7 +21,7 @@ class TrustPolicy {
   /// go that the TLB has nothing for. From then on they are reserved.
   static Result<void> possible();
   /// Where it is possible(). `after`: instructions before a privilege is judged; 0: both trust, always.
-  static Result<std::unique_ptr<TrustPolicy>> create(Mmu& mmu, uint64_t after);
+  static Result<std::unique_ptr<TrustPolicy>> create(Mmu& mmu, uint64_t after, const HostCosts& costs);
 
   /// The process's lowest 4 GiB belong to such accesses.
   static bool reserved() { return reserved_; }
@@ -34,8 +35,12 @@ class TrustPolicy {
     running_ = &state(privilege);
     return running_->on;
   }
-  /// An access of what is running has filled the TLB, by a signal or not, or a signal has been in vain.
-  void count_fill() { ++running_->fills; }
+  /// A probe of what is running has filled the TLB: one that trusts would have cost a signal.
+  void count_fill() {
+    if (!running_->on) count_signal();
+  }
+  /// One that trusts has cost a signal.
+  void count_signal() { ++running_->signals; }
   /// To be called now and then. True if enter() may have another answer now.
   bool look(uint64_t retired);
 
@@ -49,12 +54,12 @@ class TrustPolicy {
     bool on = false;
     // Since it was judged last:
     uint64_t executed = 0;   ///< instructions
-    uint64_t fills = 0;      ///< of the TLB
+    uint64_t signals = 0;    ///< that its accesses have cost or would have
     uint64_t threshold = 0;  ///< instructions until it is judged again
   };
 
-  TrustPolicy(Mmu& mmu, uint64_t after)
-      : mmu_(mmu), after_(after), kernel_{.on = after == 0, .threshold = after} {}
+  TrustPolicy(Mmu& mmu, uint64_t after, const HostCosts& costs)
+      : mmu_(mmu), after_(after), signal_cost_(costs.signal), kernel_{.on = after == 0, .threshold = after} {}
   static bool reserve_low_addresses();
   static bool reserved_;
   State& state(Privilege privilege) {
@@ -70,6 +75,7 @@ class TrustPolicy {
 
   Mmu& mmu_;
   const uint64_t after_;
+  const uint64_t signal_cost_;  ///< in ns, beyond what a fill costs that a probe asks for
   std::array<State, Mmu::kSpaces> states_;
   State kernel_;  ///< in all of them: its code and most of its data are the same, and so are its blocks
   State nobody_;  ///< before the first enter()

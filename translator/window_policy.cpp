@@ -10,11 +10,11 @@ namespace vireo::translator {
 
 namespace {
 
-// What else costs, in instructions as kMapCost.
-constexpr int64_t kRefusedCost = 13'000;  // the signal, and leaving
-constexpr int64_t kUnmapCost = 13'000;
-constexpr int64_t kClearCost = 33'000;
-/// What a window may cost before it has earned anything, beside what filling it has been seen to cost.
+constexpr int64_t kLeavingCost = 5'000;  // in instructions
+/// So many unmappings cost as much as to clear a window, beside the one that it is.
+constexpr uint64_t kUnmapsPerClear = 3;
+/// In instructions: what a window may cost before it has earned anything, beside what filling it has been
+/// seen to cost.
 constexpr int64_t kCredit = 16'000'000;
 constexpr int64_t kMostDebt = 100'000'000;
 /// On for so many times its threshold, a window was worth it.
@@ -23,12 +23,6 @@ constexpr int64_t kLongestWait = int64_t{1} << 32;
 /// So many looks in a row that find the kernel's code in pages that are not global say that there is another
 /// kernel.
 constexpr unsigned kLooksNotGlobal = 16;
-
-int64_t cost_of(const Window& window) {
-  const Window::Counters& c = window.counters();
-  return static_cast<int64_t>(c.maps) * WindowPolicy::kMapCost + static_cast<int64_t>(c.unmaps) * kUnmapCost +
-         static_cast<int64_t>(c.clears) * kClearCost;
-}
 
 /// Mappings that the host permits to a process.
 uint64_t max_map_count() {
@@ -47,8 +41,8 @@ uint64_t WindowPolicy::permitted_mappings() {
 }
 
 Result<std::unique_ptr<WindowPolicy>> WindowPolicy::create(GuestMemory& memory, Mmu& mmu, uint64_t after,
-                                                           uint64_t most_mappings) {
-  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after, most_mappings));
+                                                           const HostCosts& costs, uint64_t most_mappings) {
+  std::unique_ptr<WindowPolicy> policy(new WindowPolicy(memory, mmu, after, costs, most_mappings));
   // Whether the host has room for a window is known only when one has been made.
   for (const Privilege privilege : {Privilege::kSupervisor, Privilege::kUser}) {
     State& s = policy->states_[mmu.space()][static_cast<unsigned>(privilege)];
@@ -112,6 +106,12 @@ void WindowPolicy::demote(State& s) {
   s.balance = -s.threshold;
   s.window->clear();
   ++demotions_;
+}
+
+int64_t WindowPolicy::cost_of(const Window& window) const {
+  const Window::Counters& c = window.counters();
+  return static_cast<int64_t>(c.maps) * map_cost() +
+         HostCosts::instructions((c.unmaps + c.clears * kUnmapsPerClear) * costs_.unmap);
 }
 
 void WindowPolicy::make_room() {
@@ -181,13 +181,14 @@ bool WindowPolicy::look(uint64_t rip, uint64_t retired) {
 bool WindowPolicy::judge(State& s, Privilege privilege) {
   const int64_t executed = std::exchange(s.executed, 0);
   if (!s.on) {
-    const int64_t cost = std::exchange(s.fills, 0) * kMapCost;
+    const int64_t cost = std::exchange(s.fills, 0) * map_cost();
     s.credit += cost;
     s.balance = std::max(s.balance + executed - cost, -s.threshold - kMostDebt);
     return s.balance >= 0 && promote(s, privilege);
   }
   const int64_t before = std::exchange(s.cost, cost_of(*s.window));
-  const int64_t paid = s.cost - before + std::exchange(s.refused, 0) * kRefusedCost;
+  const int64_t refused_cost = HostCosts::instructions(costs_.signal) + kLeavingCost;
+  const int64_t paid = s.cost - before + std::exchange(s.refused, 0) * refused_cost;
   s.earning += executed;
   s.balance = std::min(s.balance + executed - paid, s.credit);
   if (s.balance >= 0) return false;

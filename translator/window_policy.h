@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "translator/host_costs.h"
 #include "translator/retired_meter.h"
 #include "translator/window.h"
 
@@ -22,16 +23,13 @@ namespace vireo::translator {
 
 class WindowPolicy {
  public:
-  /// Of mapping a page, with the signal, in instructions, each 0.3 ns: as many must be executed behind it in
-  /// a window to earn it. architecture.md has the time.
-  static constexpr int64_t kMapCost = 30'000;
-
   /// Of the host's mappings, for the windows of all machines in the process: half of what it permits.
   static uint64_t permitted_mappings();
   /// `after`: instructions before a privilege gets its window; 0: at once, and for ever. `most_mappings`:
   /// of the process; where they become many, each policy clears windows of its own. Fails if the host has not
   /// got what it takes.
   static Result<std::unique_ptr<WindowPolicy>> create(GuestMemory& memory, Mmu& mmu, uint64_t after,
+                                                      const HostCosts& costs,
                                                       uint64_t most_mappings = permitted_mappings());
   ~WindowPolicy() { policies_.fetch_sub(1, std::memory_order_relaxed); }
   WindowPolicy(const WindowPolicy&) = delete;
@@ -62,6 +60,9 @@ class WindowPolicy {
   }
   /// A fault in the window was not the window's: the access must be made in another way.
   void refused() { ++running_->refused; }
+  /// Of mapping a page, with the signal, in instructions: as many must be executed behind it in a window to
+  /// earn it.
+  int64_t map_cost() const { return HostCosts::instructions(uint64_t{costs_.signal} + costs_.map); }
   /// Mmu::fill(); on behalf of a probe, or before map().
   std::optional<PageFault> fill(uint64_t linear, Access access, Privilege privilege);
   /// To be called now and then; `rip` is linear. True if enter() has another answer now.
@@ -96,8 +97,13 @@ class WindowPolicy {
     int64_t earning = 0;  ///< instructions since it is on
   };
 
-  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after, uint64_t most_mappings)
-      : memory_(memory), mmu_(mmu), after_(after), most_mappings_(most_mappings), shared_(after) {
+  WindowPolicy(GuestMemory& memory, Mmu& mmu, uint64_t after, const HostCosts& costs, uint64_t most_mappings)
+      : memory_(memory),
+        mmu_(mmu),
+        after_(after),
+        costs_(costs),
+        most_mappings_(most_mappings),
+        shared_(after) {
     policies_.fetch_add(1, std::memory_order_relaxed);
   }
   State& state(Privilege privilege) {
@@ -120,6 +126,7 @@ class WindowPolicy {
   bool promote(State& state, Privilege privilege);
   void demote(State& state);
   void trace_change(const State& state, std::string_view what) const;
+  int64_t cost_of(const Window& window) const;  ///< so far, in instructions
   void make_room();
   uint64_t mappings() const;
   /// The first to be cleared; null: no window shows anything.
@@ -132,6 +139,7 @@ class WindowPolicy {
   GuestMemory& memory_;
   Mmu& mmu_;
   const uint64_t after_;
+  const HostCosts costs_;
   const uint64_t most_mappings_;
   std::array<std::array<State, 2>, Mmu::kSpaces> states_;
   State shared_;  ///< all that supervisors execute counts for this one, too

@@ -40,7 +40,7 @@ class NewPagesTest : public AdaptTest {
  protected:
   void run_with(uint32_t instructions_each) {
     enable_paging();
-    make_engine({.hot_threshold = 0, .window_after = uint64_t{1} << 20});
+    make_engine({.hot_threshold = 0, .window_after = uint64_t{1} << 20, .host_costs = HostCosts{}});
     if (counter("windows/windows") == ~uint64_t{0}) GTEST_SKIP() << "no windows here";
     put(kCode, {0x49, 0x75, 0xfd,              // earn: dec ecx; jnz earn
                 0x88, 0x06,                    // next: mov [esi], al

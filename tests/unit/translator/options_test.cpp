@@ -56,6 +56,12 @@ TEST(TranslatorOptions, WhatIsOnAnywayMayBeAskedFor) {
   EXPECT_FALSE(parse_options("trust,all-off").take().trust_asked);
 }
 
+TEST(TranslatorOptions, CostsOfTheHostAreMeasuredUnlessTheyAreGiven) {
+  EXPECT_FALSE(Options{}.host_costs.has_value());
+  EXPECT_EQ(parse_options("signal-cost=7000").take().host_costs->signal, 7000u);
+  EXPECT_EQ(parse_options("all-off").take().host_costs->signal, HostCosts{}.signal);
+}
+
 TEST(TranslatorOptions, CacheIsWholePages) {
   EXPECT_EQ(parse_options("cache=1048577").take().code_cache_bytes, 1u << 20);
 }

@@ -22,12 +22,22 @@ class TrustPolicyTest : public testing::Test {
     if (const auto can = TrustPolicy::possible(); !can) GTEST_SKIP() << can.error().message;
     create(kAfter);
   }
-  void create(uint64_t after) { policy_ = TrustPolicy::create(*spaces_.mmu, after).take(); }
+  void create(uint64_t after, const HostCosts& costs = {}) {
+    policy_ = TrustPolicy::create(*spaces_.mmu, after, costs).take();
+  }
   bool kernel() { return policy_->enter(Privilege::kSupervisor, retired_); }
   bool program() { return policy_->enter(Privilege::kUser, retired_); }
   /// By what is running. True if it has changed what that does.
   bool execute(uint64_t instructions, unsigned fills = 0) {
     for (unsigned i = 0; i < fills; ++i) policy_->count_fill();
+    return execute_quietly(instructions);
+  }
+  /// The same with probes that trust.
+  bool execute_trusting(uint64_t instructions, unsigned signals) {
+    for (unsigned i = 0; i < signals; ++i) policy_->count_signal();
+    return execute_quietly(instructions);
+  }
+  bool execute_quietly(uint64_t instructions) {
     retired_ += instructions;
     return policy_->look(retired_);
   }
@@ -85,20 +95,37 @@ TEST_F(TrustPolicyTest, FillsCountForWhoMakesThem) {
 TEST_F(TrustPolicyTest, WhoFillsMuchTrustsNoLongerAndWaitsTwiceAsLong) {
   program();
   ASSERT_TRUE(execute(kAfter));
-  EXPECT_FALSE(execute(kAfter, kFewFills));
+  EXPECT_FALSE(execute_trusting(kAfter, kFewFills));
   EXPECT_TRUE(program());
-  EXPECT_TRUE(execute(kAfter, kManyFills));
+  EXPECT_TRUE(execute_trusting(kAfter, kManyFills));
   EXPECT_FALSE(program());
   EXPECT_EQ(counter("probes that trust/ended"), 1u);
   EXPECT_FALSE(execute(2 * kAfter - 1));
   EXPECT_TRUE(execute(1));
-  EXPECT_TRUE(execute(2 * kAfter, 2 * kManyFills));
+  EXPECT_TRUE(execute_trusting(2 * kAfter, 2 * kManyFills));
   EXPECT_FALSE(execute(4 * kAfter - 1));
   EXPECT_TRUE(execute(1));
   EXPECT_FALSE(execute(4 * kAfter)) << "it was worth it";
-  EXPECT_TRUE(execute(kAfter, kManyFills));
+  EXPECT_TRUE(execute_trusting(kAfter, kManyFills));
   EXPECT_FALSE(execute(2 * kAfter - 1));
   EXPECT_TRUE(execute(1));
+}
+
+TEST_F(TrustPolicyTest, FillsByProbesThatCheckDoNotCountAgainstTheOthers) {
+  program();
+  ASSERT_TRUE(execute(kAfter));
+  EXPECT_FALSE(execute(kAfter, kManyFills));
+  EXPECT_TRUE(program());
+}
+
+TEST_F(TrustPolicyTest, WhereSignalsAreDearFewArePermitted) {
+  create(kAfter, {.signal = 10 * HostCosts{}.signal});
+  program();
+  EXPECT_FALSE(execute(kAfter, kFewFills));
+  EXPECT_TRUE(execute(kAfter, kFewFills / 10));
+  EXPECT_FALSE(execute_trusting(kAfter, kFewFills / 10));
+  EXPECT_TRUE(execute_trusting(kAfter, kFewFills));
+  EXPECT_FALSE(program());
 }
 
 TEST_F(TrustPolicyTest, WhoOnlyTouchesNewPagesLosesItSoon) {
@@ -108,7 +135,7 @@ TEST_F(TrustPolicyTest, WhoOnlyTouchesNewPagesLosesItSoon) {
   bool changed = false;
   while (!changed && pages < 1000) {
     program();
-    policy_->count_fill();
+    policy_->count_signal();
     retired_ += 10;
     kernel();
     changed = execute(2500);
@@ -150,9 +177,9 @@ TEST_F(TrustPolicyTest, After0BothAlwaysTrust) {
   for (const unsigned space : {0, 1}) {
     spaces_.load_space(space);
     EXPECT_TRUE(kernel());
-    EXPECT_FALSE(execute(kAfter, kManyFills));
+    EXPECT_FALSE(execute_trusting(kAfter, kManyFills));
     EXPECT_TRUE(program());
-    EXPECT_FALSE(execute(kAfter, kManyFills));
+    EXPECT_FALSE(execute_trusting(kAfter, kManyFills));
     EXPECT_TRUE(program());
     EXPECT_TRUE(kernel());
   }

@@ -25,7 +25,7 @@ uint64_t counter_of(const WindowPolicy& policy, std::string_view name) {
 
 class WindowPolicyTest : public testing::Test {
  protected:
-  void SetUp() override { policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter).take(); }
+  void SetUp() override { policy_ = WindowPolicy::create(*memory_, *mmu_, kAfter, HostCosts{}).take(); }
   uint64_t enter(Privilege privilege) { return policy_->enter(privilege, retired_); }
   uint64_t kernel() { return enter(Privilege::kSupervisor); }
   uint64_t program() { return enter(Privilege::kUser); }
@@ -254,7 +254,7 @@ class WindowBudgetTest : public testing::Test {
 
     AddressSpaces spaces;
     std::unique_ptr<WindowPolicy> policy =
-        WindowPolicy::create(*spaces.memory, *spaces.mmu, 0, kBudget).take();
+        WindowPolicy::create(*spaces.memory, *spaces.mmu, 0, HostCosts{}, kBudget).take();
     uint64_t retired = 0, base = 0;
   };
 };
