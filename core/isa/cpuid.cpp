@@ -95,9 +95,11 @@ constexpr FeatureBit kFeatureBits[] = {
     {Feature::kSyscall, 0x80000001, FeatureBit::kEdx, 11},
     {Feature::kNx, 0x80000001, FeatureBit::kEdx, 20},
     {Feature::kMmxExt, 0x80000001, FeatureBit::kEdx, 22},
+    {Feature::kMonitorx, 0x80000001, FeatureBit::kEcx, 29},
     {Feature::kRdtscp, 0x80000001, FeatureBit::kEdx, 27},
     {Feature::kLm, 0x80000001, FeatureBit::kEdx, 29},
     {Feature::k3dnow, 0x80000001, FeatureBit::kEdx, 31},
+    {Feature::kClzero, 0x80000008, FeatureBit::kEbx, 0},
 };
 
 uint32_t& register_of(CpuidRegisters& registers, FeatureBit::Register reg) {

@@ -193,8 +193,8 @@ std::optional<EncodedInsn> encode_row(Rng& rng, const InsnRow& row, CodeSize cod
     bytes.push_back(modrm);
     if (memory_form && !row.has(attribute::kModIgnored)) put_address(rng, bytes, modrm, address_size);
   }
-  if (e.map == OpcodeMap::k3dnow) bytes.push_back(e.opcode);
   out.displacement_at = static_cast<uint8_t>(bytes.size());
+  if (e.map == OpcodeMap::k3dnow) bytes.push_back(e.opcode);
   for (unsigned i = 0; i < row.operand_count; i++) {
     if (row.operands[i].kind == OperandKind::kO) put(bytes, random_integer(rng, address_size), address_size);
   }

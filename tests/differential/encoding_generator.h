@@ -14,7 +14,7 @@ struct EncodedInsn {
   std::vector<uint8_t> bytes;
   isa::Insn insn;               ///< as our decoder sees it; valid if `decoded`
   bool decoded = false;         ///< false: an invalid form, which must raise an exception on both sides
-  uint8_t displacement_at = 0;  ///< offset of moffs in `bytes`
+  uint8_t displacement_at = 0;  ///< offset in `bytes` of moffs, or behind another displacement
   uint8_t immediate_at = 0;     ///< offset of the first immediate
 };
 
