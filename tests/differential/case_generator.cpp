@@ -52,10 +52,10 @@ constexpr uint16_t kNotWritable[] = {
 
 class Generator {
  public:
-  Generator(Rng& rng, const InsnRow& row) : rng_(rng), row_(row) {}
+  Generator(Rng& rng, const InsnRow& row, CaseKind kind) : rng_(rng), row_(row), kind_(kind) {}
 
   std::optional<Case> run() {
-    choose_segments();
+    kind_ == CaseKind::kFlat32 ? choose_flat_segments() : choose_segments();
     auto code = encode_row(rng_, row_, code_size_);
     if (!code) return {};
     case_.code = std::move(*code);
@@ -89,6 +89,13 @@ class Generator {
     }
     cpu().segment(SegReg::kSs) = rng_.pick(kWritable);
     if (code_size_ == CodeSize::k16 && rng_.chance(70)) cpu().segment(SegReg::kSs) = ldt_selector(kLdtData16);
+  }
+
+  void choose_flat_segments() {
+    for (SegReg s : {SegReg::kEs, SegReg::kSs, SegReg::kDs, SegReg::kFs, SegReg::kGs}) {
+      cpu().segment(s) = rng_.chance(50) ? kUserData : ldt_selector(kLdtDataFlat);
+    }
+    cpu().segment(SegReg::kCs) = rng_.chance(50) ? kUserCode32 : ldt_selector(kLdtCode32Flat);
   }
 
   /// Where the instruction stands: mostly inside a page, sometimes across pages or into one that is not
@@ -528,6 +535,7 @@ class Generator {
 
   Rng& rng_;
   const InsnRow& row_;
+  const CaseKind kind_;
   CodeSize code_size_ = CodeSize::k32;
   Case case_;
   uint32_t operand_linear_ = kArena + 0x4000;
@@ -541,8 +549,8 @@ uint32_t segment_base(uint16_t selector) {
   return (selector & 4) && index < kLdt.size() ? kLdt[index].base : 0;
 }
 
-std::optional<Case> generate_case(Rng& rng, const InsnRow& row) {
-  return Generator(rng, row).run();
+std::optional<Case> generate_case(Rng& rng, const InsnRow& row, CaseKind kind) {
+  return Generator(rng, row, kind).run();
 }
 
 }  // namespace vireo::diff

@@ -25,8 +25,13 @@ struct Case {
   std::vector<Patch> patches;  ///< memory that differs from the common pattern, in order
 };
 
+enum class CaseKind : uint8_t {
+  kAny,
+  kFlat32,  ///< 32-bit code, all segments flat
+};
+
 /// Nothing if this row and these dice make no case (see encode_row).
-std::optional<Case> generate_case(Rng& rng, const isa::InsnRow& row);
+std::optional<Case> generate_case(Rng& rng, const isa::InsnRow& row, CaseKind kind);
 
 /// Base and limits of a selector that a case may start with.
 uint32_t segment_base(uint16_t selector);

@@ -34,6 +34,8 @@ struct Outcome {
   uint8_t vector = 0;
   uint32_t error_code = 0;
   uint32_t cr2 = 0;  ///< #PF only
+  /// after.fx.fip is the instruction's doing. AMD's CPUs keep it only while an exception is pending.
+  bool fip_known = true;
   CpuImage after;
 };
 

@@ -1,5 +1,6 @@
 #include "tests/differential/known_differences.h"
 
+#include <cpuid.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,8 +18,19 @@ std::string trimmed(std::string_view text) {
 
 bool ends_so(const std::string& wanted, const Outcome& outcome) {
   if (wanted.empty()) return true;
-  if (outcome.kind == Outcome::Kind::kCompleted) return wanted == "ok";
-  return outcome.kind == Outcome::Kind::kException && wanted == std::to_string(outcome.vector);
+  if (outcome.kind != Outcome::Kind::kCompleted && outcome.kind != Outcome::Kind::kException) return false;
+  const bool completed = outcome.kind == Outcome::Kind::kCompleted;
+  const std::string end = completed ? "ok" : std::to_string(outcome.vector);
+  return ("," + wanted + ",").find("," + end + ",") != std::string::npos;
+}
+
+/// "GenuineIntel", "AuthenticAMD".
+std::string host_vendor() {
+  unsigned eax, ebx, ecx, edx;
+  __cpuid(0, eax, ebx, ecx, edx);
+  std::string name;
+  for (unsigned part : {ebx, edx, ecx}) name.append(reinterpret_cast<const char*>(&part), sizeof part);
+  return name;
 }
 
 }  // namespace
@@ -27,7 +39,7 @@ std::string row_title(const isa::InsnRow& row) {
   return fmt::format("{} {}: {}", row.name(), row.encoding_text, row.operand_text);
 }
 
-Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
+Result<KnownDifferences> KnownDifferences::load(const std::string& path, std::string_view oracle) {
   std::ifstream file(path);
   if (!file) return Error{fmt::format("cannot read the known differences in {}", path)};
   KnownDifferences known;
@@ -36,6 +48,7 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
     if (trimmed(text).empty() || text[0] == '#') continue;
     const size_t first = text.find('|'), second = text.find('|', first + 1);
     Line line;
+    bool wanted = true;
     line.where = fmt::format("{}:{}", path, number);
     line.text = text;
     if (second != std::string::npos) {
@@ -47,6 +60,10 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
           line.native = key.substr(7);
         } else if (key.starts_with("engine=")) {
           line.engine = key.substr(7);
+        } else if (key.starts_with("oracle=")) {
+          wanted &= key.substr(7) == oracle;
+        } else if (key.starts_with("host=")) {
+          wanted &= key.substr(5) == host_vendor();
         } else if (key == "rare") {
           line.used = true;
         } else {
@@ -57,7 +74,7 @@ Result<KnownDifferences> KnownDifferences::load(const std::string& path) {
     if (line.row.empty() || line.keys.empty() || line.reason.empty()) {
       return Error{fmt::format("{}: a line is ROW | KEYS | REASON", line.where)};
     }
-    known.lines_.push_back(std::move(line));
+    if (wanted) known.lines_.push_back(std::move(line));
   }
   return known;
 }

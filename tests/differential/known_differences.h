@@ -17,7 +17,8 @@ std::string row_title(const isa::InsnRow& row);
 
 class KnownDifferences {
  public:
-  static Result<KnownDifferences> load(const std::string& path);
+  /// Without the lines that are for other oracles than `oracle` (NativeCpu::name()) or other hosts' CPUs.
+  static Result<KnownDifferences> load(const std::string& path, std::string_view oracle);
 
   /// The row is not run at all (and why), or empty.
   std::string_view why_skipped(const isa::InsnRow& row);
@@ -33,7 +34,7 @@ class KnownDifferences {
     std::string text;
     std::string row;  ///< mnemonic or title
     std::set<std::string, std::less<>> keys;
-    std::string native, engine;  ///< how that side must end: a vector, "ok", or empty
+    std::string native, engine;  ///< how that side must end: vectors, "ok", with commas between; or empty
     std::string reason;
     bool used = false;
   };

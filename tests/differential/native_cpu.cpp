@@ -1,6 +1,5 @@
 #include "tests/differential/native_cpu.h"
 
-#include <asm/ldt.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
@@ -9,10 +8,10 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -28,7 +27,8 @@ extern "C" {
 // Shared with the entry stub. Selectors are in SegReg's order; CS and SS go through the signal frame.
 [[gnu::visibility("hidden")]] uint16_t vireo_diff_selectors[6];
 [[gnu::visibility("hidden")]] uint64_t vireo_diff_fs_base;
-[[gnu::visibility("hidden")]] uint8_t vireo_diff_has_fsgsbase;
+/// How the thread gets it back: 0 it has never lost it, 1 arch_prctl(2), 2 FSGSBASE.
+[[gnu::visibility("hidden")]] uint8_t vireo_diff_fs_base_by;
 [[gnu::visibility("hidden")]] uint64_t vireo_diff_found_fs_base;  ///< when the handler was entered
 [[gnu::visibility(
     "hidden")]] uint64_t vireo_diff_kept_flags;  ///< NT and ID, which sigreturn does not restore
@@ -61,7 +61,8 @@ vireo_diff_signal:
     movw %fs, vireo_diff_selectors+8(%rip)
     movw %gs, vireo_diff_selectors+10(%rip)
     movq vireo_diff_fs_base(%rip), %rsi
-    cmpb $0, vireo_diff_has_fsgsbase(%rip)
+    cmpb $1, vireo_diff_fs_base_by(%rip)
+    jb 2f
     je 1f
     rdfsbase %rax
     movq %rax, vireo_diff_found_fs_base(%rip)
@@ -114,6 +115,7 @@ unsigned instruction_length = 0;
 uint32_t instruction_eip = 0;
 Outcome* outcome = nullptr;
 bool whole_program = false;
+bool loads_segments = true;
 struct sigaction handlers_before[NSIG];
 uint64_t fs_bases_lost = 0;
 uint64_t run_serial = 0;
@@ -122,6 +124,18 @@ uint64_t alarmed_serial = 0;
 gregset_t harness_registers;
 uint8_t harness_fx[kFxDefined];
 uint16_t harness_selectors[6];
+
+/// FXRSTOR and FXSAVE keep FIP whether or not an exception is pending.
+bool always_keeps_fip() {
+  FxState own, tried, kept;
+  asm volatile("fxsave %0" : "=m"(own));
+  tried = own;
+  constexpr uint16_t kPending = 0xff;
+  tried.fsw = static_cast<uint16_t>(tried.fsw & ~kPending);
+  tried.fip = 0x12345678;
+  asm volatile("fxrstor %1\n\tfxsave %0\n\tfxrstor %2" : "=m"(kept) : "m"(tried), "m"(own));
+  return kept.fip == tried.fip;
+}
 
 void load_fx(ucontext_t* context, const void* image) {
   auto* area = reinterpret_cast<uint8_t*>(context->uc_mcontext.fpregs);
@@ -136,6 +150,15 @@ uint16_t frame_selector(const ucontext_t* context, unsigned shift) {
   return static_cast<uint16_t>(static_cast<uint64_t>(context->uc_mcontext.gregs[REG_CSGSFS]) >> shift);
 }
 
+// Values of vireo_diff_to.
+constexpr uint8_t kToUntouchedSegments = 2;
+uint8_t to_case() {
+  return loads_segments ? 0 : kToUntouchedSegments;
+}
+uint8_t to_harness() {
+  return loads_segments ? 1 : kToUntouchedSegments;
+}
+
 void enter(ucontext_t* context) {
   greg_t* regs = context->uc_mcontext.gregs;
   std::memcpy(harness_registers, regs, sizeof harness_registers);
@@ -146,13 +169,15 @@ void enter(ucontext_t* context) {
   constexpr int kOrder[8] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI};
   for (unsigned i = 0; i < 8; i++) regs[kOrder[i]] = in.gpr[i];
   for (int r = REG_R8; r <= REG_R15; r++) regs[r] = 0;
-  regs[REG_RIP] = in.eip;
+  regs[REG_RIP] = instruction_eip;
   regs[REG_EFL] = in.eflags;
-  regs[REG_CSGSFS] = static_cast<greg_t>(in.segment(SegReg::kCs) | uint64_t{in.segment(SegReg::kSs)} << 48);
-  std::memcpy(vireo_diff_selectors, in.selector.data(), sizeof vireo_diff_selectors);
+  if (loads_segments) {
+    regs[REG_CSGSFS] = static_cast<greg_t>(in.segment(SegReg::kCs) | uint64_t{in.segment(SegReg::kSs)} << 48);
+    std::memcpy(vireo_diff_selectors, in.selector.data(), sizeof vireo_diff_selectors);
+  }
   load_fx(context, &in.fx);
   vireo_diff_kept_flags = in.eflags & kKeptFlags;
-  vireo_diff_to = 0;
+  vireo_diff_to = to_case();
   phase = Phase::kRunning;
 }
 
@@ -191,11 +216,17 @@ void leave(int signal, ucontext_t* context) {
   for (unsigned i = 0; i < 8; i++) out.after.gpr[i] = static_cast<uint32_t>(regs[kOrder[i]]);
   out.after.eip = static_cast<uint32_t>(regs[REG_RIP]);
   out.after.eflags = static_cast<uint32_t>(regs[REG_EFL]);
-  std::memcpy(out.after.selector.data(), vireo_diff_selectors, sizeof vireo_diff_selectors);
-  out.after.segment(SegReg::kCs) = frame_selector(context, 0);
-  out.after.segment(SegReg::kSs) = frame_selector(context, 48);
+  out.after.selector = entering->selector;
+  if (loads_segments) {
+    std::memcpy(out.after.selector.data(), vireo_diff_selectors, sizeof vireo_diff_selectors);
+    out.after.segment(SegReg::kCs) = frame_selector(context, 0);
+    out.after.segment(SegReg::kSs) = frame_selector(context, 48);
+  }
   std::memset(&out.after.fx, 0, sizeof out.after.fx);
   std::memcpy(&out.after.fx, context->uc_mcontext.fpregs, kFxDefined);
+  static const bool always_known = always_keeps_fip();
+  constexpr uint16_t kErrorSummary = 0x80;
+  out.fip_known = always_known || (out.after.fx.fsw & kErrorSummary);
   if (signal == SIGALRM) {
     out.kind = Outcome::Kind::kHung;
   } else {
@@ -207,60 +238,8 @@ void leave(int signal, ucontext_t* context) {
   std::memcpy(vireo_diff_selectors, harness_selectors, sizeof harness_selectors);
   load_fx(context, harness_fx);
   vireo_diff_kept_flags = static_cast<uint64_t>(regs[REG_EFL]) & kKeptFlags;
-  vireo_diff_to = 1;
+  vireo_diff_to = to_harness();
   phase = Phase::kIdle;
-}
-
-Error cannot(const char* what) {
-  return Error{
-      fmt::format("this host cannot run the differential test: {} failed ({})", what, std::strerror(errno)),
-      ExitStatus::kHostCannot};
-}
-
-bool write_ldt(unsigned index) {
-  const LdtEntry& entry = kLdt[index];
-  user_desc descriptor{};
-  descriptor.entry_number = index;
-  descriptor.base_addr = entry.base;
-  descriptor.limit = entry.limit;
-  descriptor.seg_32bit = entry.big;
-  descriptor.contents = entry.contents;
-  descriptor.read_exec_only = entry.read_or_execute_only;
-  descriptor.limit_in_pages = entry.pages;
-  descriptor.seg_not_present = !entry.present;
-  descriptor.useable = entry.available;
-  return syscall(SYS_modify_ldt, 0x11, &descriptor, sizeof descriptor) == 0;
-}
-
-/// Tries it in a process of its own, which does not survive where it cannot be done: some paravirtual hosts
-/// have no segments but their own, and no compatibility mode, although the system calls succeed.
-bool host_runs_32_bit_code() {
-  const pid_t child = fork();
-  if (child == 0) {
-    signal(SIGSEGV, SIG_DFL);
-    alarm(5);
-    void* code = mmap(nullptr, kPage, PROT_READ | PROT_WRITE | PROT_EXEC,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-    if (code == MAP_FAILED || !write_ldt(kLdtDataFlat) || !write_ldt(kLdtCode32Flat)) _exit(1);
-    *static_cast<uint8_t*>(code) = 0xcc;  // INT3
-    // The handler's stack: the kernel takes the interrupted ESP for one of 32 bits.
-    static std::array<uint8_t, 64 * 1024> memory;
-    stack_t stack{};
-    stack.ss_sp = memory.data();
-    stack.ss_size = memory.size();
-    struct sigaction action {};
-    action.sa_handler = [](int) { _exit(0); };
-    action.sa_flags = SA_ONSTACK;
-    if (sigaltstack(&stack, nullptr) != 0 || sigaction(SIGTRAP, &action, nullptr) != 0) _exit(1);
-    struct [[gnu::packed]] {
-      uint32_t offset;
-      uint16_t selector;
-    } const to{static_cast<uint32_t>(reinterpret_cast<uintptr_t>(code)), ldt_selector(kLdtCode32Flat)};
-    asm volatile("movw %w0, %%es; ljmpl *%1" : : "r"(uint32_t{ldt_selector(kLdtDataFlat)}), "m"(to));
-    _exit(1);
-  }
-  int status = 1;
-  return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
 int protection(Rights rights) {
@@ -280,11 +259,11 @@ bool g_shown_only_to_natives = false;
 
 Result<uint8_t*> map_memory() {
   const int fd = memfd_create("vireo-differential", MFD_CLOEXEC);
-  if (fd < 0) return cannot("memfd_create");
-  if (ftruncate(fd, kMemoryBytes) != 0) return cannot("ftruncate");
+  if (fd < 0) return host_cannot("memfd_create");
+  if (ftruncate(fd, kMemoryBytes) != 0) return host_cannot("ftruncate");
   // Populated and locked: the kernel must never have to fault a page in, or #PF error codes would tell of it.
   void* alias = mmap(nullptr, kMemoryBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (alias == MAP_FAILED) return cannot("mmap");
+  if (alias == MAP_FAILED) return host_cannot("mmap");
   std::memset(alias, 0, kMemoryBytes);
   for (uint32_t page = 0; page < kPages; page++) {
     if (kPageRights[page] == Rights::kNone) continue;
@@ -292,7 +271,7 @@ Result<uint8_t*> map_memory() {
     const int fixed = g_shown_only_to_natives ? MAP_FIXED : MAP_FIXED_NOREPLACE;
     if (mmap(at, kPage, protection(kPageRights[page]), MAP_SHARED | MAP_POPULATE | fixed, fd, page * kPage) !=
         at) {
-      return cannot("mmap at a fixed address below 4 GiB");
+      return host_cannot("mmap at a fixed address below 4 GiB");
     }
     (void)mlock(at, kPage);
   }
@@ -320,6 +299,12 @@ void show_pages() {
 
 }  // namespace
 
+Error host_cannot(const char* what) {
+  return Error{
+      fmt::format("this host cannot run the differential test: {} failed ({})", what, std::strerror(errno)),
+      ExitStatus::kHostCannot};
+}
+
 uint32_t stay_on_this_cpu() {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
@@ -330,46 +315,41 @@ uint32_t stay_on_this_cpu() {
   return limit;
 }
 
-Result<std::unique_ptr<NativeCpu>> NativeCpu::create() {
+Result<void> NativeCpu::begin() {
   CHECK(outcome == nullptr);  // signal handlers are the process's
-  if (!host_runs_32_bit_code()) {
-    return Error{"this host's kernel does not run 16- and 32-bit code in a 64-bit process",
-                 ExitStatus::kHostCannot};
-  }
+  loads_segments = loads_segments_;
   g_shown_only_to_natives = translator::TrustPolicy::reserved();
   auto memory = map_memory();
   if (!memory) return memory.error();
-  for (unsigned i = 1; i < kLdt.size(); i++) {
-    if (!write_ldt(i)) return cannot("modify_ldt");
-  }
+  memory_ = memory.value();
+  memory_bytes_ = kMemoryBytes;
 
   static std::array<uint8_t, 256 * 1024> stack;
   stack_t alternate{};
   alternate.ss_sp = stack.data();
   alternate.ss_size = stack.size();
-  if (sigaltstack(&alternate, nullptr) != 0) return cannot("sigaltstack");
+  if (sigaltstack(&alternate, nullptr) != 0) return host_cannot("sigaltstack");
   if (syscall(SYS_arch_prctl, 0x1003 /* ARCH_GET_FS */, &vireo_diff_fs_base) != 0)
-    return cannot("arch_prctl");
+    return host_cannot("arch_prctl");
   constexpr unsigned long kHwcap2Fsgsbase = 1u << 1;  // AT_HWCAP2
-  vireo_diff_has_fsgsbase = (getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) != 0;
+  vireo_diff_found_fs_base = vireo_diff_fs_base;
+  if (loads_segments) vireo_diff_fs_base_by = (getauxval(AT_HWCAP2) & kHwcap2Fsgsbase) ? 2 : 1;
   for (int signal : kSignals) {
     struct sigaction action {};
     action.sa_sigaction = vireo_diff_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     for (int other : kSignals) sigaddset(&action.sa_mask, other);
-    if (sigaction(signal, &action, &handlers_before[signal]) != 0) return cannot("sigaction");
+    if (sigaction(signal, &action, &handlers_before[signal]) != 0) return host_cannot("sigaction");
   }
   const itimerval tick{{0, 500'000}, {0, 500'000}};
-  if (setitimer(ITIMER_REAL, &tick, nullptr) != 0) return cannot("setitimer");
+  if (setitimer(ITIMER_REAL, &tick, nullptr) != 0) return host_cannot("setitimer");
 
-  std::unique_ptr<NativeCpu> cpu(new NativeCpu);
-  cpu->memory_ = memory.value();
-  cpu->memory_bytes_ = kMemoryBytes;
   if (g_shown_only_to_natives) hide_pages();
-  return cpu;
+  return {};
 }
 
 NativeCpu::~NativeCpu() {
+  if (!memory_) return;
   const itimerval off{};
   setitimer(ITIMER_REAL, &off, nullptr);
   for (int number : kSignals) sigaction(number, &handlers_before[number], nullptr);
@@ -385,11 +365,11 @@ NativeCpu::~NativeCpu() {
 namespace {
 
 // Not inlined: whatever the compiler keeps in vector registers is given up by the call.
-[[gnu::noinline]] Outcome enter_and_leave(const CpuImage& before) {
+[[gnu::noinline]] Outcome enter_and_leave(const CpuImage& before, uint32_t eip) {
   Outcome result;
   outcome = &result;
   entering = &before;
-  instruction_eip = before.eip;
+  instruction_eip = eip;
   run_serial++;
   if (g_shown_only_to_natives) show_pages();
   phase = Phase::kEntering;
@@ -413,19 +393,35 @@ void pass_on(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-Outcome NativeCpu::run(const CpuImage& before, unsigned length) {
+NativeCode NativeCode::for_case(const Case& c, std::vector<uint8_t> bytes) {
+  const auto end = c.code_linear + static_cast<uint32_t>(c.code.bytes.size());
+  return {LeftOut::kNot, end - static_cast<uint32_t>(bytes.size()), std::move(bytes)};
+}
+
+Outcome NativeCpu::run(const Case& c, const NativeCode& code) {
   whole_program = false;
-  instruction_length = length;
-  return enter_and_leave(before);
+  instruction_length = static_cast<unsigned>(code.bytes.size());
+  const uint32_t earlier = c.code_linear - code.linear, eip = c.before.eip - earlier;
+  // What lies behind the code's pages is dropped.
+  const size_t room = std::min<size_t>(code.bytes.size(), kCodeEnd - code.linear);
+  uint8_t* const at = memory_ + (code.linear - kArena);
+  const std::vector<uint8_t> guest(at, at + room);
+  std::copy_n(code.bytes.begin(), room, at);
+  Outcome out = enter_and_leave(c.before, eip);
+  std::copy(guest.begin(), guest.end(), at);
+  for (uint32_t* address : {&out.after.eip, &out.after.fx.fip}) {
+    if (*address == eip) *address = c.before.eip;
+  }
+  return out;
 }
 
 uint64_t NativeCpu::fs_bases_lost() {
   return diff::fs_bases_lost;
 }
 
-Outcome NativeCpu::run_program(const CpuImage& before) {
+Outcome NativeCpu::run_to_exception(const CpuImage& before) {
   whole_program = true;
-  return enter_and_leave(before);
+  return enter_and_leave(before, before.eip);
 }
 
 }  // namespace vireo::diff
@@ -436,11 +432,11 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   const bool from_harness = phase != Phase::kRunning;
   const bool lost_fs_base = from_harness && vireo_diff_found_fs_base != vireo_diff_fs_base;
   fs_bases_lost += lost_fs_base;
-  vireo_diff_to = from_harness;
+  vireo_diff_to = from_harness ? to_harness() : to_case();
   vireo_diff_kept_flags = static_cast<uint64_t>(context->uc_mcontext.gregs[REG_EFL]) & kKeptFlags;
   if (signal == SIGALRM) {
     if (from_harness) {
-      vireo_diff_to = 2;
+      vireo_diff_to = kToUntouchedSegments;
       return;
     }
     if (alarmed_serial != run_serial) {
@@ -453,7 +449,7 @@ void vireo_diff_handle(int signal, siginfo_t* info, ucontext_t* context) {
   } else if (phase == Phase::kEntering && signal == SIGTRAP) {
     enter(context);
   } else {
-    vireo_diff_to = 2;
+    vireo_diff_to = kToUntouchedSegments;
     // An access to TLS can be tried again now.
     if (!lost_fs_base || signal != SIGSEGV) pass_on(signal, info, context);
   }

@@ -1,23 +1,27 @@
-// The oracle: runs one 16- or 32-bit user-mode instruction on the host CPU, inside this 64-bit process.
+// The oracle: runs one user-mode instruction on the host CPU, inside this 64-bit process. What the CPU is
+// given for a case, and in which mode, is the affair of its two kinds: compat_cpu.h and long_mode_cpu.h.
 //
-// A run is two signals. INT3 in run() enters the handler, which puts the case's registers, x87/SSE state, CS,
-// SS and EIP into the signal frame and lets sigreturn load them: the CPU is then in compatibility mode (CS
-// 0x23 or a code segment of the LDT). What ends the run is the INT3 that fills the code pages, the
-// instruction's own exception, or the fault of fetching from where it jumped to; that signal's handler copies
-// the state out of its frame and puts run()'s own registers back.
+// A run is two signals. INT3 in run() enters the handler, which puts the case's registers, x87/SSE state, and
+// RIP (CS and SS, if the case has segments of its own) into the signal frame and lets sigreturn load them.
+// What ends the run is the INT3 that fills the code pages, the instruction's own exception, or the fault of
+// fetching from where it jumped to; that signal's handler copies the state out of its frame and puts run()'s
+// own registers back.
 //
-// Loading FS in 32-bit code destroys the thread's FS base (its TLS), so the handler's entry stub restores it
-// before any C++ code runs. One NativeCpu per process, used by one thread. Its signals are SIGTRAP, SIGSEGV,
-// SIGBUS, SIGFPE, SIGILL and SIGALRM; those that are not about code that it runs go to the handlers that were
-// there before it, which is why engines with handlers of their own must be made first.
+// One NativeCpu per process, used by one thread. Its signals are SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL and
+// SIGALRM; those that are not about code that it runs go to the handlers that were there before it, which is
+// why engines with handlers of their own must be made first.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <span>
+#include <string_view>
+#include <vector>
 
+#include "core/isa/insn_row.h"
 #include "core/result.h"
+#include "tests/differential/case_generator.h"
 #include "tests/differential/cpu_image.h"
+#include "tests/differential/left_out.h"
 
 namespace vireo::diff {
 
@@ -25,30 +29,54 @@ namespace vireo::diff {
 /// that CPU.
 uint32_t stay_on_this_cpu();
 
+/// That the system call `what` has failed, with errno.
+Error host_cannot(const char* what);
+
+/// A case's instruction for the host CPU. It ends where the case's own ends, so that the next EIP and
+/// relative branches are the same, and may begin earlier.
+struct NativeCode {
+  LeftOut left_out = LeftOut::kNot;
+  uint32_t linear = 0;
+  std::vector<uint8_t> bytes;
+
+  static NativeCode for_case(const Case& c, std::vector<uint8_t> bytes);
+};
+
 class NativeCpu {
  public:
-  /// Fails where the host cannot run 16- and 32-bit code in a 64-bit process.
-  static Result<std::unique_ptr<NativeCpu>> create();
-  ~NativeCpu();
+  virtual ~NativeCpu();
   NativeCpu(const NativeCpu&) = delete;
   NativeCpu& operator=(const NativeCpu&) = delete;
+
+  /// As in --native.
+  virtual std::string_view name() const = 0;
+  /// What cases are worth making for it.
+  virtual CaseKind case_kind() const = 0;
+  /// What run() is to be given, or why the case cannot be run.
+  virtual NativeCode code_for(const isa::InsnRow& row, const Case& c) const = 0;
 
   /// kMemoryBytes: the arena's pages, writable whatever the guest may do with them.
   std::span<uint8_t> memory() { return {memory_, memory_bytes_}; }
 
-  /// Runs the instruction of `length` bytes at before.eip. The segment registers must hold selectors that can
-  /// be loaded.
-  Outcome run(const CpuImage& before, unsigned length);
-
-  /// Runs code from before.eip until something raises an exception, INT3 included; the outcome is always that
-  /// exception as its handler finds it, or kHung. The caller vouches that the code makes no system call.
-  Outcome run_program(const CpuImage& before);
+  /// Runs the instruction at c.before.eip; the outcome is told in the case's own addresses. `code`:
+  /// code_for(), not left out. It stands in memory() only while it runs. The segment registers must hold
+  /// selectors that can be loaded.
+  Outcome run(const Case& c, const NativeCode& code);
 
   /// How often the harness itself was without its FS base, where nothing it does explains that.
   static uint64_t fs_bases_lost();
 
+ protected:
+  /// `loads_segments`: the case's selectors go into the segment registers, CS included. If not, those stay
+  /// what they are in this process, and the outcome has the case's.
+  explicit NativeCpu(bool loads_segments) : loads_segments_(loads_segments) {}
+  /// Maps the arena and takes the signals.
+  Result<void> begin();
+  /// From before.eip on, whatever raises it.
+  Outcome run_to_exception(const CpuImage& before);
+
  private:
-  NativeCpu() = default;
+  const bool loads_segments_;
   uint8_t* memory_ = nullptr;
   size_t memory_bytes_ = 0;
 };

@@ -66,7 +66,7 @@ bool is_the_hosts_own(const isa::Insn& insn, const CpuState& cpu) {
 
 }  // namespace
 
-ProgramRunner::ProgramRunner(EngineCpu& oracle, std::vector<EngineCpu*> engines, NativeCpu* native,
+ProgramRunner::ProgramRunner(EngineCpu& oracle, std::vector<EngineCpu*> engines, CompatCpu* native,
                              testing::Watchdog& watchdog, uint64_t seed)
     : oracle_(oracle),
       engines_(std::move(engines)),

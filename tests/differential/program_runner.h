@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/differential/compat_cpu.h"
 #include "tests/differential/engine_cpu.h"
-#include "tests/differential/native_cpu.h"
 #include "tests/differential/program.h"
 #include "tests/differential/rng.h"
 #include "tests/engines/watchdog.h"
@@ -26,7 +26,7 @@ class ProgramRunner {
   };
 
   /// `native` may be null. The oracle is compared with all others.
-  ProgramRunner(EngineCpu& oracle, std::vector<EngineCpu*> engines, NativeCpu* native,
+  ProgramRunner(EngineCpu& oracle, std::vector<EngineCpu*> engines, CompatCpu* native,
                 testing::Watchdog& watchdog, uint64_t seed);
 
   /// Program `number` of the seed; false if something differs, which is then described on stdout.
@@ -73,7 +73,7 @@ class ProgramRunner {
 
   EngineCpu& oracle_;
   std::vector<EngineCpu*> engines_;
-  NativeCpu* native_;
+  CompatCpu* native_;
   testing::Watchdog& watchdog_;
   const uint64_t seed_;
   std::vector<uint8_t> pristine_;

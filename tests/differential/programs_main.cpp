@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/isa/cpuid.h"
+#include "tests/differential/compat_cpu.h"
 #include "tests/differential/program_runner.h"
 #include "tests/engines/engines.h"
 
@@ -71,9 +72,9 @@ int run(Options options) {
     if (!cpus.back()) return static_cast<int>(ExitStatus::kUsage);
     others.push_back(cpus.back().get());
   }
-  std::unique_ptr<NativeCpu> native;
+  std::unique_ptr<CompatCpu> native;
   if (options.native) {
-    auto created = NativeCpu::create();
+    auto created = CompatCpu::create();
     if (created)
       native = created.take();
     else

@@ -20,6 +20,7 @@ namespace vireo::diff {
 
 struct RowResult {
   uint64_t cases = 0;
+  std::array<uint64_t, kLeftOutTexts.size()> left_out{};  ///< beyond `cases`, by LeftOut
   uint64_t failures = 0;
   std::map<std::string, uint64_t> keys;  ///< of unexplained differences
 };
@@ -41,12 +42,14 @@ class Runner {
 
  private:
   void prepare(const Case& c);
-  Outcome run_natively_again(const Case& c);
+  Outcome run_natively_again(const Case& c, const NativeCode& code);
   std::vector<Difference> unexplained(const isa::InsnRow& row, const Outcome& native, const Outcome& engine);
   void restore(const Case& c);
   void put_code(uint32_t linear, std::span<const uint8_t> bytes);
-  void report(const isa::InsnRow& row, uint64_t number, const Case& c, const Outcome& native,
-              const Outcome& engine, const std::vector<Difference>& differences) const;
+  /// The options that repeat a case.
+  std::string repetition(const isa::InsnRow& row, uint64_t number) const;
+  void report(const isa::InsnRow& row, uint64_t number, const Case& c, const NativeCode& code,
+              const Outcome& native, const Outcome& engine, const std::vector<Difference>& differences) const;
 
   NativeCpu& native_;
   EngineCpu& engine_;
