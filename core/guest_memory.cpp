@@ -296,9 +296,28 @@ void GuestMemory::mark(Gpa address, uint8_t mark) {
     listener->on_code_marked({address.value & a20_mask_ & ~kPageMask});
 }
 
-void GuestMemory::mark_code(Gpa address, uint8_t owner) {
+CodeOwner::CodeOwner(GuestMemory& memory) : memory_(memory), mark_(memory.take_owner_mark()) {}
+
+CodeOwner::~CodeOwner() {
+  memory_.release_owner_mark(mark_);
+}
+
+uint8_t GuestMemory::take_owner_mark() {
+  const auto mark = static_cast<uint8_t>(~owner_marks_ & (owner_marks_ + 1));  // the lowest one that is free
+  CHECK(holds_code(mark));
+  owner_marks_ |= mark;
+  return mark;
+}
+
+/// Whoever gets it next has marked nothing yet.
+void GuestMemory::release_owner_mark(uint8_t mark) {
+  owner_marks_ &= static_cast<uint8_t>(~mark);
+  for (uint64_t i = 0; i < ram_bytes_ / kPageSize; ++i) code_marks_[i] &= static_cast<uint8_t>(~mark);
+}
+
+void GuestMemory::mark_code(Gpa address, const CodeOwner& owner) {
   if (const Page p = page(address); p.code_mark != nullptr && (*p.code_mark & kMixedMark) != 0) return;
-  mark(address, owner);
+  mark(address, owner.mark_);
 }
 
 void GuestMemory::mark_tables(Gpa address) {
@@ -306,11 +325,11 @@ void GuestMemory::mark_tables(Gpa address) {
 }
 
 void GuestMemory::clear_tables_mark(Gpa address) {
-  clear_code_mark(address, kTablesMark);
+  clear_mark(address, kTablesMark);
 }
 
-void GuestMemory::clear_code_mark(Gpa address, uint8_t owner) {
-  if (const Page p = page(address); p.code_mark != nullptr) *p.code_mark &= static_cast<uint8_t>(~owner);
+void GuestMemory::clear_mark(Gpa address, uint8_t mark) {
+  if (const Page p = page(address); p.code_mark != nullptr) *p.code_mark &= static_cast<uint8_t>(~mark);
 }
 
 bool GuestMemory::has_code_mark(Gpa address) const {

@@ -41,6 +41,24 @@ class MemoryListener {
   virtual void on_forget_code(Gpa page) { static_cast<void>(page); }
 };
 
+class GuestMemory;
+
+/// Whoever keeps something made of code has one, with a mark of its own on the pages with that code. So many
+/// as a mark has bits may live at a time (CHECK); no longer than the memory.
+class CodeOwner {
+ public:
+  explicit CodeOwner(GuestMemory& memory);
+  ~CodeOwner();
+  CodeOwner(const CodeOwner&) = delete;
+  CodeOwner& operator=(const CodeOwner&) = delete;
+
+ private:
+  friend class GuestMemory;
+
+  GuestMemory& memory_;
+  const uint8_t mark_;
+};
+
 class GuestMemory {
  public:
   /// What backs one physical page. `read`/`write` are host addresses of the page's first byte, null where the
@@ -130,10 +148,10 @@ class GuestMemory {
   void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
 
   // --- code marks --------------------------------------------------------------------------------
-  /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner (one bit
-  /// each) that marked it has cleared its mark.
-  void mark_code(Gpa page, uint8_t owner = 1);
-  void clear_code_mark(Gpa page, uint8_t owner = 1);
+  /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner that
+  /// marked it has cleared its mark.
+  void mark_code(Gpa page, const CodeOwner& owner);
+  void clear_code_mark(Gpa page, const CodeOwner& owner) { clear_mark(page, owner.mark_); }
   bool has_code_mark(Gpa page) const;
   /// Of the page of a host address from Page::read.
   bool has_code_mark(const uint8_t* host) const {
@@ -191,10 +209,16 @@ class GuestMemory {
   uint64_t ram_bytes_;
   uint64_t a20_mask_ = ~uint64_t{0};
   std::vector<Range> ranges_;              ///< sorted, not overlapping
+  friend class CodeOwner;
+  uint8_t take_owner_mark();
+  void release_owner_mark(uint8_t mark);
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
+  void clear_mark(Gpa page, uint8_t mark);
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::unique_ptr<bool[]> brought_in_;     ///< one per kChunkBytes of RAM
-  std::vector<uint8_t*> mixed_;            ///< marks with kMixedMark
+  uint64_t writes_ = 0;
+  uint8_t owner_marks_ = 0;      ///< that are taken
+  std::vector<uint8_t*> mixed_;  ///< marks with kMixedMark
   std::vector<MemoryListener*> listeners_;
   TimeLedger* time_ = nullptr;
 };

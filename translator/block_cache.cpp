@@ -19,7 +19,12 @@ void trace_end(const Block& block, std::string_view why) {
 
 BlockCache::BlockCache(GuestMemory& memory, CodeBuffer& code, JumpCache& jumps, uint64_t reserved_bytes,
                        const uint64_t* retired)
-    : memory_(memory), code_(code), jumps_(jumps), buckets_(size_t{1} << kBucketBits), retired_(retired) {
+    : memory_(memory),
+      owner_(memory),
+      code_(code),
+      jumps_(jumps),
+      buckets_(size_t{1} << kBucketBits),
+      retired_(retired) {
   const uint64_t each = (code.bytes() - reserved_bytes) / kRegions & ~uint64_t{15};
   const uint8_t* start = code.executable() + reserved_bytes;
   for (Region& region : regions_) {
@@ -106,11 +111,11 @@ void BlockCache::publish(Block* block) {
   host_bytes_ += block->code_bytes;
   const uint64_t page = block->physical & ~kPageMask;
   pages_[page].push_back(block);
-  memory_.mark_code({page}, kOwner);
+  memory_.mark_code({page}, owner_);
   // Two linear pages may be one physical page.
   if (block->crosses && block->second_page != page) {
     pages_[block->second_page].push_back(block);
-    memory_.mark_code({block->second_page}, kOwner);
+    memory_.mark_code({block->second_page}, owner_);
   }
 }
 
@@ -163,7 +168,7 @@ void BlockCache::unlink_page(uint64_t page, Block* block) {
   std::erase(found->second, block);
   if (found->second.empty()) {
     pages_.erase(found);
-    memory_.clear_code_mark({page}, kOwner);
+    memory_.clear_code_mark({page}, owner_);
   }
 }
 

@@ -61,7 +61,6 @@ class BlockCache final : private MemoryListener {
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
 
  private:
-  static constexpr uint8_t kOwner = 2;
   static constexpr unsigned kBucketBits = 16;
   static constexpr unsigned kRegions = 16;
   static constexpr size_t kMaxCold = 200'000;
@@ -94,6 +93,7 @@ class BlockCache final : private MemoryListener {
   void forget_cold();
 
   GuestMemory& memory_;
+  const CodeOwner owner_;
   CodeBuffer& code_;
   JumpCache& jumps_;
   std::vector<Block*> buckets_;

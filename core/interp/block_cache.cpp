@@ -24,8 +24,8 @@ bool OwnCode::changed() const {
   return false;
 }
 
-BlockCache::BlockCache(GuestMemory& memory, uint8_t owner)
-    : memory_(memory), owner_(owner), buckets_(size_t{1} << kBucketBits, nullptr) {
+BlockCache::BlockCache(GuestMemory& memory)
+    : memory_(memory), owner_(memory), buckets_(size_t{1} << kBucketBits, nullptr) {
   memory_.add_listener(*this);
 }
 

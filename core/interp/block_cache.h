@@ -66,8 +66,7 @@ struct Block {
 
 class BlockCache final : private MemoryListener {
  public:
-  /// `owner`: of its code marks (GuestMemory::mark_code).
-  BlockCache(GuestMemory& memory, uint8_t owner);
+  explicit BlockCache(GuestMemory& memory);
   ~BlockCache() override;
 
   Block* find(uint64_t physical, BlockMode mode) const;
@@ -109,7 +108,7 @@ class BlockCache final : private MemoryListener {
   const DecodedInsn* keep(const std::vector<DecodedInsn>& insns);
 
   GuestMemory& memory_;
-  const uint8_t owner_;
+  const CodeOwner owner_;
   std::vector<Block*> buckets_;
   std::unordered_map<uint64_t, CodePage> pages_;
   std::vector<std::vector<DecodedInsn>> chunks_;  ///< each with room for kChunkInsns

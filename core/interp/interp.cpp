@@ -22,16 +22,14 @@ FaultClass class_of(uint8_t vector) {
 
 }  // namespace
 
-Interp::Impl::Impl(Interp& interp, uint8_t code_owner)
-    : in(interp), cpu(interp.cpu), cache(interp.context.memory, code_owner) {
+Interp::Impl::Impl(Interp& interp) : in(interp), cpu(interp.cpu), cache(interp.context.memory) {
   cache.dropped_flag = &interp.block_ended;
   building.reserve(64);
   static Block nothing;  // matches no address
   jumps.fill({~uint64_t{0}, &nothing});
 }
 
-Interp::Interp(CpuContext& c, uint8_t code_owner)
-    : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::make_unique<Impl>(*this, code_owner)) {
+Interp::Interp(CpuContext& c) : cpu(c.cpu), context(c), mmu(c.mmu), impl_(std::make_unique<Impl>(*this)) {
   mode_changed();
 }
 

@@ -45,11 +45,7 @@ using Handler = void (*)(Interp&, const Insn&);
 
 class Interp final : public ExecutionEngine {
  public:
-  /// `code_owner`: of its code marks. Interpreters of one machine need different ones (the translator has the
-  /// first and a mark of its own, 2).
-  explicit Interp(CpuContext& context, uint8_t code_owner = kCodeOwner);
-  static constexpr uint8_t kCodeOwner = 1, kSecondCodeOwner = 4;
-
+  explicit Interp(CpuContext& context);
   ~Interp() override;
 
   std::string_view name() const override { return "interp"; }

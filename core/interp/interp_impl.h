@@ -19,7 +19,7 @@ struct Breakpoints {
 };
 
 struct Interp::Impl {
-  Impl(Interp& interp, uint8_t code_owner);
+  explicit Impl(Interp& interp);
 
   // --- code lookup (fetch.cpp)
   // ----------------------------------------------------------------------------------

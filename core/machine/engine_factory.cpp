@@ -27,8 +27,7 @@ Made make_translator(CpuContext& context, const MachineConfig& config) {
 }
 
 Made make_interpreter(CpuContext& context, const MachineConfig&) {
-  return std::unique_ptr<ExecutionEngine>(
-      std::make_unique<interp::Interp>(context, interp::Interp::kSecondCodeOwner));
+  return std::unique_ptr<ExecutionEngine>(std::make_unique<interp::Interp>(context));
 }
 
 /// The translator does what KVM cannot.

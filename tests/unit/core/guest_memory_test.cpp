@@ -128,28 +128,44 @@ TEST_F(GuestMemoryTest, ClosedA20WrapsTheSecondMebibyte) {
 
 TEST_F(GuestMemoryTest, CodeMarksTellListenersOfWrites) {
   MockListener listener;
+  const CodeOwner owner(*memory_);
   memory_->add_listener(listener);
-  memory_->mark_code({0x3000});
+  memory_->mark_code({0x3000}, owner);
   EXPECT_TRUE(memory_->has_code_mark({0x3abc}));
-  EXPECT_EQ(*memory_->page({0x3000}).code_mark, 1);
+  EXPECT_TRUE(GuestMemory::must_tell(*memory_->page({0x3000}).code_mark));
   EXPECT_CALL(listener, on_code_written(Gpa{0x3000}, 2, MemoryListener::Writer::kOther));
   memory_->write_value<uint32_t>({0x2ffe}, 0);
   testing::Mock::VerifyAndClearExpectations(&listener);
 
   EXPECT_CALL(listener, on_code_written).Times(0);
-  memory_->clear_code_mark({0x3000});
+  memory_->clear_code_mark({0x3000}, owner);
   memory_->write_value<uint32_t>({0x3000}, 0);
   memory_->remove_listener(listener);
+}
+
+TEST_F(GuestMemoryTest, EachOwnerOfCodeHasMarksOfItsOwn) {
+  const CodeOwner first(*memory_);
+  auto second = std::make_unique<CodeOwner>(*memory_);
+  for (const CodeOwner* owner : {&first, &std::as_const(*second)}) {
+    memory_->mark_code({0x3000}, *owner);
+    memory_->mark_code({0x4000}, *owner);
+  }
+  memory_->clear_code_mark({0x3000}, first);
+  EXPECT_TRUE(memory_->has_code_mark({0x3000}));
+  second.reset();
+  EXPECT_FALSE(memory_->has_code_mark({0x3000})) << "an owner that goes takes its marks with it";
+  EXPECT_TRUE(memory_->has_code_mark({0x4000}));
 }
 
 TEST_F(GuestMemoryTest, CodeInRomUnderWriteShadowIsNotMarked) {
   std::vector<uint8_t> rom(0x1000, 0x90);
   memory_->map_rom({0xf0000}, rom, "bios");
   memory_->set_shadow({0xf0000}, 0x1000, Shadow::kWriteRam);
-  memory_->mark_code({0xf0000});
+  const CodeOwner owner(*memory_);
+  memory_->mark_code({0xf0000}, owner);
   EXPECT_FALSE(memory_->has_code_mark({0xf0000}));
   memory_->set_shadow({0xf0000}, 0x1000, Shadow::kReadWriteRam);
-  memory_->mark_code({0xf0000});
+  memory_->mark_code({0xf0000}, owner);
   EXPECT_TRUE(memory_->has_code_mark({0xf0000}));
 }
 

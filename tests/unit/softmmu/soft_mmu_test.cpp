@@ -216,6 +216,7 @@ TEST_F(SoftMmuTest, GlobalBitIsIgnoredWithoutPge) {
 }
 
 TEST_F(SoftMmuTest, GlobalTranslationsHaveTablesOfTheirOwn) {
+  const CodeOwner owner(*memory);
   enable_paging(cr4::kPge);
   for (unsigned i = 1; i < 8; ++i) set(kTable, i, (0x5000 + i * 0x1000) | kP | kW | (i % 2 != 0 ? kG : 0));
   for (unsigned i = 1; i < 6; ++i) ASSERT_EQ(system(i * kPageSize, Access::kWrite), -1);
@@ -234,7 +235,7 @@ TEST_F(SoftMmuTest, GlobalTranslationsHaveTablesOfTheirOwn) {
 
   mmu->cr3_loaded();
   EXPECT_TRUE(mirror.lost.empty());
-  memory->mark_code({0x6000});
+  memory->mark_code({0x6000}, owner);
   EXPECT_EQ(all.write_delta[1], 0u);
   EXPECT_NE(all.read_delta[1], 0u);
   EXPECT_EQ(mirror.lost, std::vector<uint32_t>{1});
@@ -363,11 +364,12 @@ TEST_F(SoftMmuTest, PaeLargePageAndReservedBits) {
 }
 
 TEST_F(SoftMmuTest, CodeMarksSendWritesTheSlowWay) {
+  const CodeOwner owner(*memory);
   CodeWatcher watcher;
   memory->add_listener(watcher);
   ASSERT_EQ(system(0x5000, Access::kWrite), -1);
   ASSERT_NE(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
-  memory->mark_code({0x5000});
+  memory->mark_code({0x5000}, owner);
   EXPECT_EQ(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
   EXPECT_NE(mmu->fast_read({0x5000}, 1, Privilege::kSupervisor), nullptr);
   ASSERT_EQ(system(0x5000, Access::kWrite), -1);
@@ -378,13 +380,14 @@ TEST_F(SoftMmuTest, CodeMarksSendWritesTheSlowWay) {
   EXPECT_EQ(watcher.written_size, 4u);
   EXPECT_EQ(watcher.writer, MemoryListener::Writer::kStore);
   EXPECT_EQ(memory->read_value<uint32_t>({0x5010}), value);
-  memory->clear_code_mark({0x5000});
+  memory->clear_code_mark({0x5000}, owner);
   ASSERT_EQ(system(0x5000, Access::kWrite), -1);
   EXPECT_NE(mmu->fast_write({0x5000}, 1, Privilege::kSupervisor), nullptr);
   memory->remove_listener(watcher);
 }
 
 TEST_F(SoftMmuTest, CodeMarksReachEveryLinearPageOfTheFrame) {
+  const CodeOwner owner(*memory);
   enable_paging();
   set(kTable, 1, 0x5000 | kP | kW | kU);
   set(kTable, 2, 0x5000 | kP | kW | kU);
@@ -392,7 +395,7 @@ TEST_F(SoftMmuTest, CodeMarksReachEveryLinearPageOfTheFrame) {
   ASSERT_EQ(user(0x1000, Access::kWrite), -1);
   ASSERT_EQ(system(0x2000, Access::kWrite), -1);
   ASSERT_EQ(system(0x3000, Access::kWrite), -1);
-  memory->mark_code({0x5000});
+  memory->mark_code({0x5000}, owner);
   EXPECT_EQ(mmu->fast_write({0x1000}, 1, Privilege::kUser), nullptr);
   EXPECT_EQ(mmu->fast_write({0x2000}, 1, Privilege::kSupervisor), nullptr);
   EXPECT_NE(mmu->fast_write({0x3000}, 1, Privilege::kSupervisor), nullptr);
