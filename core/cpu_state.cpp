@@ -29,6 +29,7 @@ void reset_integer_state(CpuState& cpu, uint32_t signature) {
   cpu.pdpte.fill(0);
   cpu.cpl = 0;
   cpu.interrupt_shadow = CpuState::Shadow::kNone;
+  cpu.rep_incomplete = false;
   cpu.halted = false;
   cpu.nmi_blocked = false;
   cpu.nmi_pending = false;

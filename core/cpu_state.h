@@ -198,6 +198,9 @@ struct CpuState {
   /// instruction.
   enum class Shadow : uint8_t { kNone, kSti, kMovSs };
   Shadow interrupt_shadow = Shadow::kNone;
+  /// The instruction at CS:RIP is a REP instruction stopped between iterations, and not counted yet: what is
+  /// delivered now pushes RF set, and execution breakpoints at it are behind it (SDM 3B 17.3.1.1).
+  bool rep_incomplete = false;
   bool halted = false;       ///< in HLT, waiting for an interrupt
   bool nmi_blocked = false;  ///< from NMI delivery to the next IRET
   bool nmi_pending = false;

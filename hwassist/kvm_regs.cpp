@@ -48,13 +48,15 @@ Segment from_kvm(const kvm_segment& from) {
 void to_kvm(const CpuState& cpu, kvm_regs& regs) {
   for (size_t i = 0; i < std::size(kGprs); ++i) regs.*kGprs[i] = cpu.gpr[i];
   regs.rip = cpu.rip;
-  regs.rflags = cpu.rflags;
+  // Hardware keeps there that it has stopped inside a REP instruction.
+  regs.rflags = cpu.rflags | (cpu.rep_incomplete ? rflags::kRf : 0);
 }
 
 void from_kvm(const kvm_regs& regs, CpuState& cpu) {
   for (size_t i = 0; i < std::size(kGprs); ++i) cpu.gpr[i] = regs.*kGprs[i];
   cpu.rip = regs.rip;
   cpu.rflags = regs.rflags;
+  cpu.rep_incomplete = false;
 }
 
 void to_kvm(const CpuState& cpu, kvm_sregs& sregs) {

@@ -67,7 +67,7 @@ std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount)
         done |= amount != Amount::kUnlimited;
       } else if (done) {
         // Whoever executes the instruction at CS:RIP now sees to its count.
-        impl.rep_incomplete = false;
+        cpu.rep_incomplete = false;
         return std::nullopt;
       } else {
         done = amount != Amount::kUnlimited;
@@ -87,7 +87,7 @@ std::optional<ExitReason> Interp::advance(uint64_t retired_limit, Amount amount)
 
 Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn, bool fetch_behind) {
   Impl& impl = *impl_;
-  impl.rep_incomplete = false;
+  cpu.rep_incomplete = false;
   block_ended = fetch_behind;
   own_code_ = nullptr;
   next_rip = cpu.rip + insn.length;
@@ -95,7 +95,7 @@ Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn, boo
     handler(*this, insn);
     cpu.rip = next_rip & linear_mask_;
     const bool paused = std::exchange(rep_paused, false);
-    impl.rep_incomplete = paused;
+    cpu.rep_incomplete = paused;
     if (!paused) ++cpu.retired;
     if (cpu.pending_dr6 != 0 && cpu.interrupt_shadow != CpuState::Shadow::kMovSs) impl.deliver_debug_trap();
     if (paused) return PlainResult::kStop;
@@ -109,7 +109,7 @@ Interp::PlainResult Interp::execute_plain(Handler handler, const Insn& insn, boo
 
 Interp::PlainResult Interp::fault_plain(const PageFault& fault) {
   Impl& impl = *impl_;
-  impl.rep_incomplete = false;
+  cpu.rep_incomplete = false;
   own_code_ = nullptr;
   impl.deliver_counted({kPageFault, true, fault.error_code, fault.address.value});
   return impl.after_plain();
@@ -136,7 +136,7 @@ void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
   CpuState& c = cpu;
   const std::atomic<uint32_t>& attention = *i.context.attention.word();
   do {
-    rep_incomplete = false;
+    cpu.rep_incomplete = false;
     const Block* block = find_block(mode);
     ++blocks_entered;
     const DecodedInsn* insn = block->insns;
@@ -162,7 +162,7 @@ void Interp::Impl::run_blocks(uint64_t limit, bool single_block) {
     c.rip = rip & i.linear_mask_;
     if (i.rep_paused) [[unlikely]] {
       i.rep_paused = false;
-      rep_incomplete = true;
+      cpu.rep_incomplete = true;
       --c.retired;
     }
     if (c.pending_dr6 != 0 && c.interrupt_shadow != CpuState::Shadow::kMovSs) [[unlikely]] {
@@ -181,14 +181,14 @@ Interp::StepResult Interp::Impl::step_carefully() {
   if (shadow != CpuState::Shadow::kNone) in.recheck_interrupts();
   const bool resume = cpu.rflags & rflags::kRf;
   // What has begun has passed its breakpoint.
-  if (breakpoints.execute != 0 && !resume && !rep_incomplete && shadow != CpuState::Shadow::kMovSs) {
+  if (breakpoints.execute != 0 && !resume && !cpu.rep_incomplete && shadow != CpuState::Shadow::kMovSs) {
     const uint64_t linear = (cpu.segment(SegReg::kCs).base + cpu.rip) & in.linear_mask_;
     if (const uint64_t matched = match_breakpoints(breakpoints.execute, linear, 1, true)) {
       cpu.dr[6] |= matched;
       throw Fault{kDebug};
     }
   }
-  rep_incomplete = false;
+  cpu.rep_incomplete = false;
   const Block* block = find_block(BlockMode::make(mode.code_size(), true));
   const Insn& insn = block->insns->insn;
   if (log_enabled(LogCategory::kCpu)) trace_instruction(insn);
@@ -211,7 +211,7 @@ Interp::StepResult Interp::Impl::step_carefully() {
   StepResult result = StepResult::kRetired;
   if (in.rep_paused) {
     in.rep_paused = false;
-    rep_incomplete = true;
+    cpu.rep_incomplete = true;
     // RF goes when the whole instruction has been executed.
     if (resume) cpu.rflags |= rflags::kRf;
     result = StepResult::kIncomplete;
@@ -285,7 +285,7 @@ void Interp::Impl::deliver_accepted() {
 }
 
 void Interp::Impl::deliver_event(Event event, Fault fault) {
-  if (rep_incomplete) ++cpu.retired;  // left for good, as far as counting goes
+  if (cpu.rep_incomplete) ++cpu.retired;  // left for good, as far as counting goes
   for (;;) {
     try {
       in.deliver(event, fault);
@@ -305,7 +305,7 @@ void Interp::Impl::deliver_event(Event event, Fault fault) {
       fault = doubled ? Fault{kDoubleFault, true, 0} : second;
     }
   }
-  rep_incomplete = false;
+  cpu.rep_incomplete = false;
   cpu.halted = false;
   cpu.pending_dr6 = 0;
   cpu.interrupt_shadow = CpuState::Shadow::kNone;

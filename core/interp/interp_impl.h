@@ -89,8 +89,6 @@ struct Interp::Impl {
   BlockMode mode;  ///< of the code that CS says
   Breakpoints breakpoints;
   bool always_careful = false;
-  /// The instruction at CS:RIP is a REP instruction stopped between iterations.
-  bool rep_incomplete = false;
 
   static constexpr unsigned kJumpBits = 12;
   struct Jump {

@@ -154,9 +154,9 @@ void Delivery::enter_handler(const Descriptor& gate, const Segment& cs, unsigned
 }
 
 /// The RF that the pushed image has (SDM 3B 17.3.1.1).
-uint64_t flags_image(const CpuState& cpu, Interp::Event event, const Fault& fault, bool rep_incomplete) {
+uint64_t flags_image(const CpuState& cpu, Interp::Event event, const Fault& fault, bool instruction) {
   const bool fault_class = event == Interp::Event::kFault && fault.vector != kDebug;
-  return cpu.rflags | (fault_class || rep_incomplete ? rflags::kRf : 0);
+  return cpu.rflags | (fault_class || (cpu.rep_incomplete && !instruction) ? rflags::kRf : 0);
 }
 
 }  // namespace
@@ -164,7 +164,7 @@ uint64_t flags_image(const CpuState& cpu, Interp::Event event, const Fault& faul
 void Interp::deliver(Event event, const Fault& fault) {
   const bool instruction = event >= Event::kSoftwareInt;
   const Delivery delivery{*this, event, fault, instruction ? next_rip : cpu.rip,
-                          flags_image(cpu, event, fault, impl_->rep_incomplete && !instruction)};
+                          flags_image(cpu, event, fault, instruction)};
   trace(LogCategory::kException, "vector {:#04x} error code {:#x} at {:04x}:{:08x} cr2 {:#x}", fault.vector,
         fault.error_code, cpu.segment(SegReg::kCs).selector, delivery.return_rip, fault.address);
   ++(event == Event::kExternal ? impl_->interrupts_delivered : impl_->exceptions_delivered);

@@ -42,6 +42,7 @@ void cpu_state(StateArchive& ar, CpuState& cpu) {
   ar.field("xcr0", cpu.xcr0);
   ar.field("cpl", cpu.cpl);
   ar.field("interrupt_shadow", cpu.interrupt_shadow);
+  ar.field("rep_incomplete", cpu.rep_incomplete);
   ar.field("halted", cpu.halted);
   ar.field("nmi_blocked", cpu.nmi_blocked);
   ar.field("nmi_pending", cpu.nmi_pending);

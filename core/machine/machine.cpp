@@ -182,7 +182,7 @@ class Machine::Impl {
 
  private:
   void state(StateArchive& ar) {
-    ar.section("cpu", 2, [this](StateArchive& inner) { cpu_state(inner, cpu_); });
+    ar.section("cpu", 3, [this](StateArchive& inner) { cpu_state(inner, cpu_); });
     ar.section("clock", 1, [this](StateArchive& inner) { clock_->state(inner); });
     board_->state(ar);
   }

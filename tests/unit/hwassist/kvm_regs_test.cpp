@@ -42,6 +42,17 @@ void expect_same(const Segment& got, const Segment& expected) {
   EXPECT_EQ(got.access, expected.access);
 }
 
+TEST(KvmRegs, ARepThatHasBegunIsRf) {
+  CpuState cpu = busy_state();
+  cpu.rep_incomplete = true;
+  kvm_regs regs{};
+  to_kvm(cpu, regs);
+  EXPECT_TRUE(regs.rflags & rflags::kRf);
+  from_kvm(regs, cpu);
+  EXPECT_FALSE(cpu.rep_incomplete) << "RF says it";
+  EXPECT_TRUE(cpu.rflags & rflags::kRf);
+}
+
 TEST(KvmRegs, GeneralRegisters) {
   const CpuState from = busy_state();
   kvm_regs regs;

@@ -108,6 +108,30 @@ TEST_F(DebugTest, RfStaysUntilARepeatedInstructionHasEnded) {
   EXPECT_FALSE(cpu.rflags & rflags::kRf);
 }
 
+TEST_F(DebugTest, AnotherEngineKnowsOfARepThatHasBegun) {
+  arm(0, kCode, 0, 0);
+  cpu.rflags |= rflags::kRf | rflags::kIf;
+  cpu.reg(Gpr::kRcx) = 3;
+  cpu.reg(Gpr::kRsi) = 0x50000;
+  cpu.reg(Gpr::kRdx) = 0x80;
+  echo.on_write = [&] { attention.request(Attention::kExit); };
+  put(kCode, {0xf3, 0x6e, 0xf4});  // rep outsb; hlt
+  ASSERT_EQ(interp->run({}), ExitReason::kAttention);
+  EXPECT_TRUE(cpu.rep_incomplete);
+  // As engines that clear RF with each iteration leave it.
+  cpu.rflags &= ~rflags::kRf;
+  Interp other(context);
+  ASSERT_EQ(other.run({}), ExitReason::kAttention) << "the breakpoint is not met again";
+  EXPECT_EQ(reg(Gpr::kRcx), 1u);
+  interrupts.vector = 0x40;
+  attention.request(Attention::kInterrupt);
+  ASSERT_EQ(interp->run({}), ExitReason::kHalt);
+  EXPECT_EQ(vector(), 0x40);
+  EXPECT_EQ(stack(0), kCode);
+  EXPECT_TRUE(stack(2) & rflags::kRf);
+  EXPECT_FALSE(cpu.rep_incomplete);
+}
+
 TEST_F(DebugTest, MovSsHoldsABreakpointOffForAWholeRepeatedInstruction) {
   arm(0, kCode + 2, 0, 0);
   cpu.reg(Gpr::kRax) = kData0;
