@@ -99,9 +99,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
       ->group(machine);
   app.add_option_function<std::string>(
          "--hw", [&o](const std::string& words) { o.machine.hw_failures = words; },
-         "For tests of engine hw, comma-separated: calls of KVM that are to fail, as KVM_RUN@100 (the 100th) "
-         "or "
-         "KVM_RUN@100+ (that one and all behind it)")
+         "For tests of engine hw, comma-separated: calls of KVM that are to fail, as KVM_RUN@100 (the "
+         "100th), "
+         "KVM_RUN@100+ (that one and all behind it) or KVM_RUN@100! (that one does not come back)")
       ->type_name("WORDS")
       ->group(machine);
   app.add_option("--switch-every", o.machine.switch_every,

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
@@ -23,8 +24,8 @@ namespace {
 
 struct Failure {
   std::string name;
-  uint64_t from;  ///< counted from 1
-  bool lasting;
+  uint64_t from = 0;  ///< counted from 1
+  bool lasting = false, hangs = false;
   uint64_t calls = 0;
 };
 
@@ -37,6 +38,7 @@ class FailingCalls final : public KvmCalls {
       if (f.name != request.name) continue;
       ++f.calls;
       if (f.calls != f.from && !(f.lasting && f.calls > f.from)) continue;
+      while (f.hangs) pause();
       errno = EIO;
       return -1;
     }
@@ -55,14 +57,19 @@ Result<std::unique_ptr<KvmCalls>> make_kvm_calls(std::string_view words) {
     const std::string_view word = words.substr(0, words.find(','));
     words.remove_prefix(std::min(words.size(), word.size() + 1));
     const size_t at = word.find('@');
-    Failure f{std::string(word.substr(0, at)), 0, word.ends_with('+')};
-    const char* end = word.data() + word.size() - (f.lasting ? 1 : 0);
+    Failure f{.name = std::string(word.substr(0, at)),
+              .lasting = word.ends_with('+'),
+              .hangs = word.ends_with('!')};
+    const char* end = word.data() + word.size() - (f.lasting || f.hangs ? 1 : 0);
     const bool has_number = at != std::string_view::npos;
     const auto parsed = has_number ? std::from_chars(word.data() + at + 1, end, f.from)
                                    : std::from_chars_result{word.data(), std::errc::invalid_argument};
     if (parsed.ec != std::errc{} || parsed.ptr != end || f.from == 0 || !f.name.starts_with("KVM_")) {
       return Error{
-          fmt::format("--hw {}: say which call of KVM is to fail, as in KVM_RUN@100 or KVM_RUN@100+", word),
+          fmt::format(
+              "--hw {}: say which call of KVM is to fail, as in KVM_RUN@100, KVM_RUN@100+ (from then on) or "
+              "KVM_RUN@100! (does not come back)",
+              word),
           ExitStatus::kUsage};
     }
     failures.push_back(std::move(f));

@@ -66,7 +66,8 @@ class KvmCalls {
 };
 
 /// The host's. `failures` (of --hw): empty, or words like KVM_RUN@100, with commas between: the call of that
-/// name fails (EIO) the 100th time, or, with a + behind, from then on. For tests of what happens then.
+/// name fails (EIO) the 100th time, or, with a + behind, from then on; with a ! behind, it never comes back.
+/// For tests of what happens then.
 Result<std::unique_ptr<KvmCalls>> make_kvm_calls(std::string_view failures);
 
 /// "KVM_SET_SREGS failed: Invalid argument", by errno.

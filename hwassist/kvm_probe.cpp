@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "core/cpu_state.h"
+#include "hwassist/child_process.h"
 #include "hwassist/kvm_list.h"
 #include "hwassist/kvm_regs.h"
 #include "hwassist/kvm_vm.h"
@@ -181,7 +182,9 @@ std::vector<uint8_t> probe_program(uint32_t turns, uint32_t outs) {
   return code;
 }
 
-KvmReport probe_kvm(std::string_view failures) {
+namespace {
+
+KvmReport probe_here(std::string_view failures) {
   KvmReport report;
   const auto with = [&](std::string problem) {
     report.problem = std::move(problem);
@@ -215,6 +218,34 @@ KvmReport probe_kvm(std::string_view failures) {
   }
   report.usable = true;
   return report;
+}
+
+/// The report's numbers as they are in memory; the problem follows.
+struct ReportHead {
+  bool usable;
+  double turn_ns, exit_us;
+};
+
+std::string packed(const KvmReport& report) {
+  const ReportHead head{report.usable, report.turn_ns, report.exit_us};
+  std::string bytes(sizeof head, 0);
+  std::memcpy(bytes.data(), &head, sizeof head);
+  return bytes + report.problem;
+}
+
+KvmReport unpacked(const std::string& bytes) {
+  ReportHead head{};
+  if (bytes.size() < sizeof head) return {.problem = "not tried: the trial's report is incomplete"};
+  std::memcpy(&head, bytes.data(), sizeof head);
+  return {head.usable, bytes.substr(sizeof head), head.turn_ns, head.exit_us};
+}
+
+}  // namespace
+
+KvmReport probe_kvm(std::string_view failures, std::chrono::milliseconds at_most) {
+  const auto result = in_child_process(at_most, [&] { return packed(probe_here(failures)); });
+  if (!result) return {.problem = "present, but a trial of it " + result.error().message};
+  return unpacked(result.value());
 }
 
 }  // namespace vireo::hwassist

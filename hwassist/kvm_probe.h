@@ -2,6 +2,7 @@
 // has VMX or SVM, or that the device is there, decides nothing.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -16,8 +17,9 @@ struct KvmReport {
   double exit_us = 0;   ///< for a write to a port and back
 };
 
-/// `failures`: make_kvm_calls(). Takes milliseconds where KVM is fast.
-KvmReport probe_kvm(std::string_view failures);
+/// `failures`: make_kvm_calls(). Takes milliseconds where KVM is fast, and no longer than `at_most`: a KVM
+/// that does not come back is tried in a process of its own.
+KvmReport probe_kvm(std::string_view failures, std::chrono::milliseconds at_most = std::chrono::seconds(10));
 
 /// 32-bit code (64-bit code, too) for address kProbeCode: a loop of `turns`, "GOOD" to kProbeResult, `outs`
 /// writes to port 80h, HLT.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 
 #include "core/isa/cpuid.h"
 #include "hwassist/kvm_probe.h"
@@ -116,8 +117,10 @@ AssistVerdict judge(std::string_view failures) {
 }  // namespace
 
 const AssistVerdict& judge_hardware_assist(std::string_view failures) {
-  static const AssistVerdict verdict = judge(failures);
-  return verdict;
+  static std::map<std::string, AssistVerdict, std::less<>> verdicts;
+  auto known = verdicts.find(failures);
+  if (known == verdicts.end()) known = verdicts.emplace(failures, judge(failures)).first;
+  return known->second;
 }
 
 }  // namespace vireo
