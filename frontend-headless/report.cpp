@@ -70,6 +70,7 @@ Result<void> write_stats(const RunOptions& o, Machine& machine, double seconds) 
   const double guest_seconds = static_cast<double>(machine.now()) / 1e9;
   if (!o.stats_file().empty()) {
     nlohmann::json json = {{"engine", machine.engine_name()},
+                           {"engine_reason", machine.engine_reason()},
                            {"retired_instructions", machine.cpu().retired},
                            {"host_seconds", seconds},
                            {"guest_seconds", guest_seconds},
@@ -80,9 +81,10 @@ Result<void> write_stats(const RunOptions& o, Machine& machine, double seconds) 
     });
     return write_text(o.stats_file(), "--stats", json.dump(2) + "\n");
   }
-  std::string text = fmt::format("{:<42} {:>16}\n{:<42} {:>16.3f}\n{:<42} {:>16.3f}\n{:<42} {:>16.1f}\n",
-                                 "retired instructions", machine.cpu().retired, "host seconds", seconds,
-                                 "guest seconds", guest_seconds, "guest MIPS", mips);
+  std::string text = fmt::format("engine {}: {}\n", machine.engine_name(), machine.engine_reason());
+  text += fmt::format("{:<42} {:>16}\n{:<42} {:>16.3f}\n{:<42} {:>16.3f}\n{:<42} {:>16.1f}\n",
+                      "retired instructions", machine.cpu().retired, "host seconds", seconds, "guest seconds",
+                      guest_seconds, "guest MIPS", mips);
   std::string last_group;
   visit_counters(machine, [&](std::string_view name, uint64_t value) {
     const auto [group, counter] = split_name(name);

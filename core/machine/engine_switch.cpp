@@ -64,6 +64,12 @@ void AssistedEngine::visit_stats(const std::function<void(std::string_view, uint
   software_->visit_stats(visit);
 }
 
+RotatingEngine::RotatingEngine(CpuContext& context, std::vector<std::unique_ptr<ExecutionEngine>> engines,
+                               uint64_t runs)
+    : context_(context), engines_(std::move(engines)), runs_(runs) {
+  for (const auto& engine : engines_) name_ += fmt::format("{}{}", name_.empty() ? "" : ", ", engine->name());
+}
+
 ExitReason RotatingEngine::run(const RunLimits& limits) {
   const ExitReason reason = engines_[current_]->run(limits);
   if (++done_ < runs_ || reason == ExitReason::kBroken) return reason;

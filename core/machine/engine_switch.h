@@ -19,7 +19,8 @@ class AssistedEngine final : public ExecutionEngine {
   AssistedEngine(CpuContext& context, std::unique_ptr<ExecutionEngine> hardware,
                  std::unique_ptr<ExecutionEngine> software, bool keep_going);
 
-  std::string_view name() const override { return in_software_ ? software_->name() : hardware_->name(); }
+  /// Whose the machine is: the hardware's, however much software helps, until it breaks.
+  std::string_view name() const override { return hardware_usable_ ? hardware_->name() : software_->name(); }
   ExitReason run(const RunLimits& limits) override;
   bool counts_instructions() const override { return !hardware_usable_; }
   std::string broken() const override { return hardware_->broken(); }
@@ -50,10 +51,10 @@ class AssistedEngine final : public ExecutionEngine {
 class RotatingEngine final : public ExecutionEngine {
  public:
   /// Each comes back from `runs` runs before the next has its turn.
-  RotatingEngine(CpuContext& context, std::vector<std::unique_ptr<ExecutionEngine>> engines, uint64_t runs)
-      : context_(context), engines_(std::move(engines)), runs_(runs) {}
+  RotatingEngine(CpuContext& context, std::vector<std::unique_ptr<ExecutionEngine>> engines, uint64_t runs);
 
-  std::string_view name() const override { return engines_[current_]->name(); }
+  /// "bt, interp, hw".
+  std::string_view name() const override { return name_; }
   ExitReason run(const RunLimits& limits) override;
   bool counts_instructions() const override;
   std::string broken() const override { return engines_[current_]->broken(); }
@@ -63,6 +64,7 @@ class RotatingEngine final : public ExecutionEngine {
  private:
   CpuContext& context_;
   std::vector<std::unique_ptr<ExecutionEngine>> engines_;
+  std::string name_;
   const uint64_t runs_;
   size_t current_ = 0;
   uint64_t done_ = 0;  ///< runs of the current one

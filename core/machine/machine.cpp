@@ -317,8 +317,9 @@ VirtualNs Machine::now() const {
 std::string_view Machine::engine_name() const {
   return impl_->engine().name();
 }
-const std::string& Machine::engine_reason() const {
-  return impl_->choice().reason;
+std::string Machine::engine_reason() const {
+  const std::string sentence = impl_->engine().broken();
+  return impl_->choice().reason + (sentence.empty() ? "" : "; hardware assist has failed: " + sentence);
 }
 std::string Machine::engine_failure() const {
   const std::string sentence = impl_->engine().broken();

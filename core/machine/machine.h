@@ -62,8 +62,8 @@ class Machine {
   uint8_t debug_exit_value() const;
   /// After MachineStop::kEngineBroken: one sentence.
   std::string engine_failure() const;
-  /// Why this engine runs, for `vireo info` and the start-up line.
-  const std::string& engine_reason() const;
+  /// Why this engine runs: "as asked for", "KVM is good (...)", and what has become of hardware assist since.
+  std::string engine_reason() const;
   /// Names are GROUP/COUNTER; those of a group come together.
   void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const;
 
