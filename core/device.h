@@ -17,12 +17,15 @@ class IoRegion {
   /// lies inside the region. Value bits above `size` are 0 on write and ignored on read.
   virtual uint64_t read(uint32_t offset, unsigned size) = 0;
   virtual void write(uint32_t offset, unsigned size, uint64_t value) = 0;
+  /// A write need not be told before the CPU's next other access to any device, or the end of the engine's
+  /// run: nobody else sees what it does. All of them are told, in order.
+  virtual bool writes_may_wait() const { return false; }
 };
 
 /// An IoRegion made of two member functions, for devices that have several regions:
 ///   MemberRegion<Ide, &Ide::read_command, &Ide::write_command> command_{*this};
 template <class Device, uint64_t (Device::*kRead)(uint32_t, unsigned),
-          void (Device::*kWrite)(uint32_t, unsigned, uint64_t)>
+          void (Device::*kWrite)(uint32_t, unsigned, uint64_t), bool kWritesMayWait = false>
 class MemberRegion final : public IoRegion {
  public:
   explicit MemberRegion(Device& device) : device_(device) {}
@@ -30,6 +33,7 @@ class MemberRegion final : public IoRegion {
   void write(uint32_t offset, unsigned size, uint64_t value) override {
     (device_.*kWrite)(offset, size, value);
   }
+  bool writes_may_wait() const override { return kWritesMayWait; }
 
  private:
   Device& device_;

@@ -214,6 +214,15 @@ std::vector<GuestMemory::DirectRange> GuestMemory::direct_ranges() const {
   return found;
 }
 
+std::vector<GuestMemory::MmioRange> GuestMemory::patient_ranges() const {
+  std::vector<MmioRange> found;
+  for (const Range& range : ranges_) {
+    if (range.kind == Kind::kMmio && range.region->writes_may_wait())
+      found.push_back({{range.start}, range.size});
+  }
+  return found;
+}
+
 uint8_t* GuestMemory::code_mark_of_ram(const uint8_t* host) const {
   return code_marks_.get() + static_cast<size_t>(host - ram_) / kPageSize;
 }
@@ -237,6 +246,7 @@ bool GuestMemory::read(Gpa address, std::span<uint8_t> out) const {
 }
 
 bool GuestMemory::write(Gpa address, std::span<const uint8_t> bytes) {
+  ++writes_;
   bool backed = true;
   while (!bytes.empty()) {
     const size_t count = std::min<size_t>(bytes.size(), kPageSize - address.page_offset());

@@ -124,12 +124,22 @@ class GuestMemory {
   /// All of them, by address, each as long as it can be. Only while the A20 gate is open (CHECK).
   std::vector<DirectRange> direct_ranges() const;
 
+  /// MMIO whose writes may wait (IoRegion::writes_may_wait()).
+  struct MmioRange {
+    Gpa start;
+    uint64_t size = 0;
+    bool operator==(const MmioRange&) const = default;
+  };
+  std::vector<MmioRange> patient_ranges() const;
+
   // --- physical accesses (page walks, DMA, firmware tables) --------------------------------------
   /// Whole range, any alignment; RAM and ROM. Elsewhere reads give all ones and writes are dropped; returns
   /// false if any part was not backed by memory. Writes tell the listeners of marked pages. MMIO is not
   /// reached by DMA.
   bool read(Gpa address, std::span<uint8_t> out) const;
   bool write(Gpa address, std::span<const uint8_t> bytes);
+  /// Grows with each write(): for who must know that somebody else has written, be it anywhere.
+  uint64_t writes() const { return writes_; }
   template <class T>
   T read_value(Gpa address) const {
     T value;
@@ -197,7 +207,11 @@ class GuestMemory {
   void add_range(Range range);
   const Range* find(uint64_t address) const;
   static bool holds_code(uint8_t mark) { return (mark & ~(kMixedMark | kTablesMark)) != 0; }
+  friend class CodeOwner;
+  uint8_t take_owner_mark();
+  void release_owner_mark(uint8_t mark);
   void mark(Gpa page, uint8_t mark);
+  void clear_mark(Gpa page, uint8_t mark);
   bool is_ram(const uint8_t* host) const { return host >= ram_ && host < ram_ + ram_bytes_; }
   uint8_t* code_mark_of_ram(const uint8_t* host) const;
   /// Has the host provide the memory around a page of RAM that somebody is about to use.
@@ -209,11 +223,7 @@ class GuestMemory {
   uint64_t ram_bytes_;
   uint64_t a20_mask_ = ~uint64_t{0};
   std::vector<Range> ranges_;              ///< sorted, not overlapping
-  friend class CodeOwner;
-  uint8_t take_owner_mark();
-  void release_owner_mark(uint8_t mark);
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
-  void clear_mark(Gpa page, uint8_t mark);
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::unique_ptr<bool[]> brought_in_;     ///< one per kChunkBytes of RAM
   uint64_t writes_ = 0;

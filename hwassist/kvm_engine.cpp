@@ -20,11 +20,13 @@ namespace {
 constexpr uint8_t kUndefined = 6;
 constexpr uint64_t kSyncRegs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
 
+constexpr size_t kTscEntry = std::size(kMsrs);
+
 /// Those of kMsrs, then the TSC.
 KvmMsrList msr_list() {
-  KvmMsrList list(std::size(kMsrs) + 1);
-  for (size_t i = 0; i < std::size(kMsrs); ++i) list.entry(i).index = kMsrs[i].index;
-  list.entry(std::size(kMsrs)).index = kMsrTsc;
+  KvmMsrList list(kTscEntry + 1);
+  for (size_t i = 0; i < kTscEntry; ++i) list.entry(i).index = kMsrs[i].index;
+  list.entry(kTscEntry).index = kMsrTsc;
   return list;
 }
 
@@ -57,6 +59,8 @@ Result<void> KvmEngine::set_up() {
     // If the CPU cannot scale it after all, the guest's TSC is as fast as the host's.
     static_cast<void>(vm_->vcpu_value(request::kSetTscKhz, context_.model.tsc_hz / 1000));
   }
+  uint64_t offset = 0;
+  has_tsc_offset_ = tsc_offset(request::kGetDeviceAttr, offset).ok();
   return {};
 }
 
@@ -113,14 +117,35 @@ Result<void> KvmEngine::send_msrs_here() {
 
 Result<void> KvmEngine::load_msrs() {
   KvmMsrList list = msr_list();
-  for (size_t i = 0; i < std::size(kMsrs); ++i) list.entry(i).data = cpu_.msr.*kMsrs[i].place;
-  list.entry(std::size(kMsrs)).data = context_.tsc();
+  for (size_t i = 0; i < kTscEntry; ++i) list.entry(i).data = cpu_.msr.*kMsrs[i].place;
+  list.entry(kTscEntry).data = context_.tsc();
   auto done = vm_->msrs(request::kSetMsrs, list);
   if (!done) return done.error();
   const uint32_t count = done.value();
-  if (count == list.count()) return {};
+  if (count == list.count()) return has_tsc_offset_ ? correct_tsc() : Result<void>{};
   return Error{fmt::format("KVM_SET_MSRS: KVM does not have MSR {:x}h", list.entry(count).index),
                ExitStatus::kHostCannot};
+}
+
+Result<void> KvmEngine::tsc_offset(const KvmRequest& get_or_set, uint64_t& offset) {
+  kvm_device_attr attribute{};
+  attribute.group = KVM_VCPU_TSC_CTRL;
+  attribute.attr = KVM_VCPU_TSC_OFFSET;
+  attribute.addr = reinterpret_cast<uintptr_t>(&offset);
+  return vm_->vcpu_call(get_or_set, &attribute);
+}
+
+/// KVM_SET_MSRS takes a value within a second of what the last one has become for an attempt to have several
+/// CPUs agree, and keeps the last one.
+Result<void> KvmEngine::correct_tsc() {
+  uint64_t offset = 0;
+  if (auto done = tsc_offset(request::kGetDeviceAttr, offset); !done) return done;
+  KvmMsrList list = msr_list();
+  auto done = vm_->msrs(request::kGetMsrs, list);
+  if (!done) return done.error();
+  if (done.value() != list.count()) return kvm_error(request::kGetMsrs);
+  offset += context_.tsc() - list.entry(kTscEntry).data;
+  return tsc_offset(request::kSetDeviceAttr, offset);
 }
 
 /// The TSC ran at the speed of the host's, or of KVM's: the clock's goes on from there.
@@ -129,8 +154,8 @@ Result<void> KvmEngine::save_msrs() {
   auto done = vm_->msrs(request::kGetMsrs, list);
   if (!done) return done.error();
   if (done.value() != list.count()) return kvm_error(request::kGetMsrs);
-  for (size_t i = 0; i < std::size(kMsrs); ++i) cpu_.msr.*kMsrs[i].place = list.entry(i).data;
-  cpu_.tsc_offset += list.entry(std::size(kMsrs)).data - context_.tsc();
+  for (size_t i = 0; i < kTscEntry; ++i) cpu_.msr.*kMsrs[i].place = list.entry(i).data;
+  cpu_.tsc_offset += list.entry(kTscEntry).data - context_.tsc();
   return {};
 }
 
@@ -139,8 +164,10 @@ Result<void> KvmEngine::load() {
   // Else another engine has run, or the machine has been reset. Padding may differ, too: then it is loaded
   // for nothing.
   const bool same = saved_ && std::memcmp(&*saved_, &cpu_, sizeof cpu_) == 0;
-  if (auto done = same ? memory_.update() : memory_.renew(); !done) return done;
+  if (auto done = memory_.update(); !done) return done;
   if (same) return {};
+  if (auto done = memory_.forget_tables(); !done) return done;
+  writes_seen_ = context_.memory.writes();
   ++counters_.loads;
   saved_.reset();
   kvm_regs regs;
@@ -259,6 +286,13 @@ ExitReason KvmEngine::run(const RunLimits&) {
   return *reason;
 }
 
+Result<void> KvmEngine::forget_stale_tables() {
+  if (!shadow_paging_ || writes_seen_ == context_.memory.writes()) return {};
+  writes_seen_ = context_.memory.writes();
+  ++counters_.tables_forgotten;
+  return memory_.forget_tables();
+}
+
 Result<void> KvmEngine::deliver_nmi() {
   if (std::exchange(cpu_.nmi_pending, false)) {
     ++counters_.nmis;
@@ -327,10 +361,15 @@ std::optional<ExitReason> KvmEngine::execute() {
       ran_ = true;
       interrupt_waiting = context_.interrupts.interrupt_pending();
     }
+    if (auto done = forget_stale_tables(); !done) {
+      fail(done.error());
+      return std::nullopt;
+    }
     page.request_interrupt_window = interrupt_waiting;
     page.cr8 = 0;
     ++counters_.runs;
     const int error = vm_->run();
+    tell_waiting_writes();
     ran_ = true;
     can_inject_ = page.ready_for_interrupt_injection;
     if (error != 0 && error != EINTR && error != EAGAIN) {
@@ -407,28 +446,46 @@ void KvmEngine::access_ports() {
   }
 }
 
-/// As any engine's accesses: to a device, to ROM, or to shadow RAM that reads and writes see differently.
+namespace {
+
+/// Calls `access` with offset and size of each part that a device takes.
+template <class Access>
+void in_parts(unsigned size, Access access) {
+  const bool whole = size == 1 || size == 2 || size == 4 || size == 8;
+  const unsigned step = whole ? size : 1;
+  for (unsigned done = 0; done < size; done += step) access(done, step);
+}
+
+}  // namespace
+
+/// As any engine's: to a device, to ROM, or to shadow RAM that reads and writes see differently.
+void KvmEngine::write_memory(Gpa address, const uint8_t* bytes, unsigned size) {
+  in_parts(size, [&](unsigned at, unsigned part) {
+    uint64_t value = 0;
+    std::memcpy(&value, bytes + at, part);
+    context_.memory.write_mmio(address + at, part, value);
+  });
+}
+
 void KvmEngine::access_memory() {
   ++counters_.memory_accesses;
   access_open_ = true;
   auto& mmio = vm_->run_page().mmio;
-  const bool whole = mmio.len == 1 || mmio.len == 2 || mmio.len == 4 || mmio.len == 8;
-  const unsigned step = whole ? mmio.len : 1;
-  for (unsigned done = 0; done < mmio.len; done += step) {
-    const Gpa address{mmio.phys_addr + done};
-    uint64_t value = 0;
-    if (mmio.is_write) {
-      std::memcpy(&value, mmio.data + done, step);
-      const GuestMemory::Page to = context_.memory.page(address);
-      if (to.write != nullptr) {
-        context_.memory.write(address, {reinterpret_cast<const uint8_t*>(&value), step});
-      } else {
-        context_.memory.write_mmio(address, step, value);
-      }
-    } else {
-      value = context_.memory.read_mmio(address, step);
-      std::memcpy(mmio.data + done, &value, step);
-    }
+  const Gpa address{mmio.phys_addr};
+  if (mmio.is_write) {
+    write_memory(address, mmio.data, mmio.len);
+    return;
+  }
+  in_parts(mmio.len, [&](unsigned at, unsigned part) {
+    const uint64_t value = context_.memory.read_mmio(address + at, part);
+    std::memcpy(mmio.data + at, &value, part);
+  });
+}
+
+void KvmEngine::tell_waiting_writes() {
+  while (const auto write = vm_->take_waiting_write()) {
+    ++counters_.waiting_writes;
+    write_memory(write->address, write->bytes, write->size);
   }
 }
 
@@ -448,6 +505,7 @@ Result<void> KvmEngine::finish_access() {
     int error = vm_->complete();
     // Once more if it fails: the device has been accessed, and must not be again.
     if (error != 0 && error != EINTR) error = vm_->complete();
+    tell_waiting_writes();
     ran_ = true;
     if (error == EINTR) return {};
     if (error != 0) {
@@ -463,6 +521,7 @@ void KvmEngine::visit_stats(const std::function<void(std::string_view, uint64_t)
   visit("hardware assist/KVM_RUN", counters_.runs);
   visit("hardware assist/port accesses", counters_.port_accesses);
   visit("hardware assist/memory accesses", counters_.memory_accesses);
+  visit("hardware assist/memory writes that waited", counters_.waiting_writes);
   visit("hardware assist/MSR accesses", counters_.msr_accesses);
   visit("hardware assist/halts", counters_.halts);
   visit("hardware assist/interrupt windows", counters_.interrupt_windows);
@@ -470,6 +529,7 @@ void KvmEngine::visit_stats(const std::function<void(std::string_view, uint64_t)
   visit("hardware assist/interrupts", counters_.interrupts);
   visit("hardware assist/NMIs", counters_.nmis);
   visit("hardware assist/left to another engine", counters_.cannot_run);
+  visit("hardware assist/shadow page tables dropped", counters_.tables_forgotten);
   visit("hardware assist/state loads", counters_.loads);
   visit("hardware assist/state saves", counters_.saves);
 }

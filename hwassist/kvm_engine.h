@@ -44,6 +44,9 @@ class KvmEngine final : public ExecutionEngine {
   Result<void> save_registers();
   Result<void> load_msrs();
   Result<void> save_msrs();
+  Result<void> correct_tsc();
+  /// What the guest's TSC is ahead of the host's.
+  Result<void> tsc_offset(const KvmRequest& get_or_set, uint64_t& offset);
 
   /// Until there is a reason to leave. Nothing if KVM_RUN failed: broken_ says how.
   std::optional<ExitReason> execute();
@@ -51,7 +54,12 @@ class KvmEngine final : public ExecutionEngine {
   std::optional<ExitReason> handle_exit();
   void access_ports();
   void access_memory();
+  void write_memory(Gpa address, const uint8_t* bytes, unsigned size);
+  /// To devices, which KVM_RUN has gone on after.
+  void tell_waiting_writes();
   void access_msr();
+  /// Shadow page tables do not follow what others than the guest write: DMA to page tables, for one.
+  Result<void> forget_stale_tables();
   /// Brings the instruction that a device was accessed for to its end.
   Result<void> finish_access();
   /// An NMI that has come since load(), if there is one.
@@ -62,7 +70,9 @@ class KvmEngine final : public ExecutionEngine {
   CpuState& cpu_;
   std::unique_ptr<KvmVm> vm_;
   KvmMemory memory_;
-  bool has_sync_regs_ = false;
+  bool has_sync_regs_ = false, has_tsc_offset_ = false;
+  const bool shadow_paging_ = !has_nested_paging();
+  uint64_t writes_seen_ = 0;  ///< GuestMemory::writes() that KVM's shadow page tables know of
 
   std::optional<CpuState> saved_;  ///< what KVM has, while it has not run since
   bool ran_ = false;               ///< since load()
@@ -76,7 +86,8 @@ class KvmEngine final : public ExecutionEngine {
   struct Counters {
     uint64_t runs = 0, port_accesses = 0, memory_accesses = 0, msr_accesses = 0, halts = 0,
              interrupt_windows = 0;
-    uint64_t signals = 0, interrupts = 0, nmis = 0, cannot_run = 0, loads = 0, saves = 0;
+    uint64_t signals = 0, interrupts = 0, nmis = 0, cannot_run = 0, loads = 0, saves = 0,
+             tables_forgotten = 0, waiting_writes = 0;
   };
   Counters counters_;
 };

@@ -52,6 +52,33 @@ Result<void> KvmMemory::add(const GuestMemory::DirectRange& range) {
 
 Result<void> KvmMemory::update() {
   if (!stale_) return {};
+  if (auto done = update_slots(); !done) return done;
+  if (auto done = update_waiting(); !done) return done;
+  stale_ = false;
+  return {};
+}
+
+Result<void> KvmMemory::update_waiting() {
+  const std::vector<GuestMemory::MmioRange> wanted = memory_.patient_ranges();
+  const auto has = [](const auto& ranges, const GuestMemory::MmioRange& r) {
+    return std::find(ranges.begin(), ranges.end(), r) != ranges.end();
+  };
+  while (!waiting_.empty()) {
+    const auto gone =
+        std::find_if_not(waiting_.begin(), waiting_.end(), [&](const auto& r) { return has(wanted, r); });
+    if (gone == waiting_.end()) break;
+    if (auto done = vm_.set_waiting(gone->start, gone->size, false); !done) return done;
+    waiting_.erase(gone);
+  }
+  for (const GuestMemory::MmioRange& range : wanted) {
+    if (has(waiting_, range)) continue;
+    if (auto done = vm_.set_waiting(range.start, range.size, true); !done) return done;
+    waiting_.push_back(range);
+  }
+  return {};
+}
+
+Result<void> KvmMemory::update_slots() {
   const std::vector<GuestMemory::DirectRange> wanted = memory_.direct_ranges();
   // A slot must be gone before another one can be where it was.
   for (auto at = slots_.begin(); at != slots_.end();) {
@@ -66,17 +93,16 @@ Result<void> KvmMemory::update() {
     if (slots_.count(range.start.value) != 0) continue;
     if (auto added = add(range); !added) return added;
   }
-  stale_ = false;
   return {};
 }
 
-Result<void> KvmMemory::renew() {
-  while (!slots_.empty()) {
-    if (auto removed = remove(slots_.begin()->second); !removed) return removed;
-    slots_.erase(slots_.begin());
-  }
-  stale_ = true;
-  return update();
+/// It does so for all of them when any slot goes.
+Result<void> KvmMemory::forget_tables() {
+  constexpr Gpa kNothingThere{0xfeffb000};
+  alignas(kPageSize) static const uint8_t page[kPageSize] = {};
+  const uint32_t number = free_number();
+  if (auto added = vm_.set_slot(number, kNothingThere, kPageSize, page, false); !added) return added;
+  return vm_.set_slot(number, kNothingThere, 0, nullptr, false);
 }
 
 }  // namespace vireo::hwassist

@@ -23,8 +23,8 @@ class KvmMemory final : public MemoryListener {
   /// closed.
   Result<void> update();
   /// Has KVM forget all that it has made of the guest's page tables, in its TLB and in shadow page tables:
-  /// somebody else has written to them, or executed INVLPG. It does so when slots go.
-  Result<void> renew();
+  /// somebody else has written to them, or executed INVLPG.
+  Result<void> forget_tables();
 
   // The guest's own stores are not told to anybody, so that nobody is told of others' either.
   void on_code_written(Gpa, uint64_t, Writer) override {}
@@ -45,12 +45,15 @@ class KvmMemory final : public MemoryListener {
     return vm_.set_slot(slot.number, slot.range.start, 0, nullptr, true);
   }
   Result<void> add(const GuestMemory::DirectRange& range);
+  Result<void> update_slots();
+  Result<void> update_waiting();
   uint32_t free_number() const;
 
   KvmVm& vm_;
   GuestMemory& memory_;
   bool stale_ = true;
   std::map<uint64_t, Slot> slots_;  ///< by where they start
+  std::vector<GuestMemory::MmioRange> waiting_;
 };
 
 }  // namespace vireo::hwassist

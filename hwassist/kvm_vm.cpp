@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 
 namespace vireo::hwassist {
 
@@ -25,6 +26,14 @@ std::string group_of_device() {
 }
 
 }  // namespace
+
+bool has_nested_paging() {
+  for (const char* path : {"/sys/module/kvm_intel/parameters/ept", "/sys/module/kvm_amd/parameters/npt"}) {
+    std::ifstream file(path);
+    if (char answer = 0; file >> answer) return answer == 'Y' || answer == '1';
+  }
+  return false;
+}
 
 Result<FileDescriptor> open_kvm(KvmCalls& calls) {
   FileDescriptor fd(calls.open_device());
@@ -85,6 +94,8 @@ Result<std::unique_ptr<KvmVm>> KvmVm::create(std::unique_ptr<KvmCalls> calls) {
   }
   vm->run_ = static_cast<kvm_run*>(page);
   vm->run_bytes_ = static_cast<size_t>(bytes);
+  if (const auto ring_page = static_cast<uint64_t>(vm->extension(KVM_CAP_COALESCED_MMIO)); ring_page != 0)
+    vm->ring_ = static_cast<uint8_t*>(page) + ring_page * kPageSize;
   return vm;
 }
 
@@ -112,6 +123,27 @@ Result<void> KvmVm::set_slot(uint32_t slot, Gpa start, uint64_t size, const void
   region.memory_size = size;
   region.userspace_addr = reinterpret_cast<uintptr_t>(host);
   return vm_call(request::kSetUserMemoryRegion, &region);
+}
+
+Result<void> KvmVm::set_waiting(Gpa start, uint64_t size, bool wait) {
+  if (ring_ == nullptr) return {};
+  kvm_coalesced_mmio_zone zone{};
+  zone.addr = start.value;
+  zone.size = static_cast<__u32>(size);
+  return vm_call(wait ? request::kRegisterCoalescedMmio : request::kUnregisterCoalescedMmio, &zone);
+}
+
+std::optional<KvmVm::WaitingWrite> KvmVm::take_waiting_write() {
+  if (ring_ == nullptr) return std::nullopt;
+  constexpr size_t kHead = 2 * sizeof(uint32_t);  // kvm_coalesced_mmio_ring: first, last
+  constexpr uint32_t kEntries = (kPageSize - kHead) / sizeof(kvm_coalesced_mmio);
+  auto* first = reinterpret_cast<uint32_t*>(ring_);
+  if (first[0] == first[1]) return std::nullopt;
+  const auto& entry = reinterpret_cast<const kvm_coalesced_mmio*>(ring_ + kHead)[first[0] % kEntries];
+  WaitingWrite write{{entry.phys_addr}, entry.len, {}};
+  std::memcpy(write.bytes, entry.data, sizeof write.bytes);
+  first[0] = (first[0] + 1) % kEntries;
+  return write;
 }
 
 Result<void> KvmVm::checked(const FileDescriptor& fd, const KvmRequest& request, void* argument) const {

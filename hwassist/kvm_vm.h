@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/result.h"
@@ -30,6 +31,10 @@ class FileDescriptor {
   int fd_ = -1;
 };
 
+/// Whether this host's KVM leaves the guest's page tables to the CPU (EPT, NPT). Else, or where it does not
+/// say, it makes shadow page tables of them.
+bool has_nested_paging();
+
 /// /dev/kvm, opened. Errors say "absent", "no permission" with what to do, or what is wrong with it.
 Result<FileDescriptor> open_kvm(KvmCalls& calls);
 
@@ -46,6 +51,17 @@ class KvmVm {
 
   /// Shows `size` bytes of host memory to the guest; size 0 removes the slot.
   Result<void> set_slot(uint32_t slot, Gpa start, uint64_t size, const void* host, bool writable);
+
+  /// Writes there do not end KVM_RUN any more, but wait in a ring (or do again). Where KVM has no ring,
+  /// nothing.
+  Result<void> set_waiting(Gpa start, uint64_t size, bool wait);
+  struct WaitingWrite {
+    Gpa address;
+    unsigned size = 0;
+    uint8_t bytes[8];
+  };
+  /// The oldest of them, taken out: to be asked for whenever KVM_RUN has come back, before anything else.
+  std::optional<WaitingWrite> take_waiting_write();
 
   /// Gives or takes a structure, or sets something for the whole VM.
   Result<void> vcpu_call(const KvmRequest& request, void* argument) const {
@@ -75,6 +91,7 @@ class KvmVm {
   FileDescriptor kvm_, vm_, vcpu_;
   kvm_run* run_ = nullptr;
   size_t run_bytes_ = 0;
+  uint8_t* ring_ = nullptr;  ///< kvm_coalesced_mmio_ring, in the run pages; null: this KVM has none
 };
 
 }  // namespace vireo::hwassist

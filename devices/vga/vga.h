@@ -90,8 +90,9 @@ class Vga final : public Device, public PciFunction, public VideoSource {
 
   MemberRegion<Vga, &Vga::read_ports, &Vga::write_ports> ports_{*this};
   MemberRegion<Vga, &Vga::read_dispi, &Vga::write_dispi> dispi_ports_{*this};
-  MemberRegion<Vga, &Vga::read_window, &Vga::write_window> window_{*this};
-  MemberRegion<Vga, &Vga::read_linear, &Vga::write_linear> linear_{*this};
+  // The screen is looked at between runs of the engine.
+  MemberRegion<Vga, &Vga::read_window, &Vga::write_window, true> window_{*this};
+  MemberRegion<Vga, &Vga::read_linear, &Vga::write_linear, true> linear_{*this};
 };
 
 }  // namespace vireo
