@@ -14,6 +14,7 @@ config_first:   dd 0
 config_modes:   dd 3                    ; bit 0: 32-bit, bit 1: PAE
 config_cases:   dd 1                    ; 0: only the random parts
 config_rounds:  dd 1024                 ; pieces of random code in each mode
+config_tasks:   dd 1                    ; 0: no task switches
 
         %include "runtime.inc"
         %include "access.inc"

@@ -4,6 +4,8 @@
 torture_test.py IMAGE --vireo VIREO [--engines interp,bt,bt:no-windows]   all the same, and as in expected.txt
 torture_test.py IMAGE --qemu tcg|kvm      as in expected.txt, but for what differences.toml has
 torture_test.py IMAGE --qemu tcg --vireo VIREO    as the first of the engines says: for other random sequences
+torture_test.py IMAGE --set tasks=0 --write FILE   the image that was changed so, for a run elsewhere
+torture_test.py IMAGE --observed bed --vireo VIREO         what that run has written, on standard input, in the same way
    --set steps=1000 --set seed=7          changes the guest (CONFIG below); then expected.txt counts for the cases only
    --update                               writes expected.txt: what all engines say. Read the difference before you commit it.
 """
@@ -24,7 +26,7 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 EXPECTED = HERE / "expected.txt"
 SKIPPED = 77
-CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases", "rounds"]  # the dwords behind the marker, torture.asm
+CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases", "rounds", "tasks"]  # the dwords behind the marker, torture.asm
 MARKER = b"PGTORTUR"
 # What the guest writes to the debug exit port, (V << 1) | 1.
 FINE, NOT_ALLOWED, CANNOT = 0x21, 0x23, 0x25
@@ -41,13 +43,17 @@ class Skip(Exception):
 
 def configured(image, settings, folder):
     """A copy of the image with other settings."""
+    path = pathlib.Path(folder) / "torture.img"
+    path.write_bytes(with_settings(image, settings))
+    return path
+
+
+def with_settings(image, settings):
     data = bytearray(image.read_bytes())
     at = data.index(MARKER) + len(MARKER)
     for name, value in settings.items():
         struct.pack_into("<I", data, at + 4 * CONFIG.index(name), value)
-    path = pathlib.Path(folder) / "torture.img"
-    path.write_bytes(data)
-    return path
+    return data
 
 
 def run(command, serial, seconds):
@@ -193,7 +199,11 @@ def check_qemu(arguments, settings):
     for key in list(expected):
         if is_random(key) and (key not in found or not comparable):
             del expected[key]
-    rows = [row for row in tomllib.loads((HERE / "differences.toml").read_text())["difference"] if row["on"] == arguments.qemu]
+    return compare(arguments.qemu, found, name, expected, comparable)
+
+
+def compare(where, found, name, expected, random_too):
+    rows = [row for row in tomllib.loads((HERE / "differences.toml").read_text())["difference"] if where in row["on"]]
     known = 0
     for key, line in list(found.items()):
         if expected.get(key) == line:
@@ -201,13 +211,25 @@ def check_qemu(arguments, settings):
         if any(re.match(row["lines"], line) for row in rows) and key in expected:
             known += 1
             expected[key] = line
-    print(f"QEMU, {arguments.qemu}: {len(found)} lines, {known} of them differ for the reasons in differences.toml")
-    return differences(expected, found, (name, arguments.qemu), comparable)
+    print(f"{where}: {len(found)} lines, {known} of them differ for the reasons in differences.toml")
+    return differences(expected, found, (name, where), random_too)
+
+
+def check_observed(arguments):
+    lines = observations(sys.stdin.read().rstrip())
+    not_allowed = [f"  {line}" for line in lines.values() if "not allowed" in line]
+    found = {key: line for key, line in lines.items() if not key.startswith("~")}
+    name = arguments.engines.split(",")[0]
+    expected = {key: line for key, line in run_vireo(arguments.vireo, name, arguments.image, {})[0].items()
+                if not key.startswith("~")}
+    return not_allowed + compare(arguments.observed, found, name, expected, True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("--observed", metavar="WHERE")
+    parser.add_argument("--write", type=pathlib.Path, metavar="FILE")
     parser.add_argument("--vireo")
     parser.add_argument("--engines", default="interp,bt:no-windows,bt:no-windows:window-after=0,bt,bt:window-after=0,bt:keep-spaces=1,bt:hot=0:window-after=0:keep-spaces=1,bt:all-off")
     parser.add_argument("--qemu", choices=["tcg", "kvm"])
@@ -216,8 +238,14 @@ def main():
     parser.add_argument("--update", action="store_true")
     arguments = parser.parse_args()
     settings = {name: int(value, 0) for name, value in (word.split("=") for word in arguments.set)}
+    if arguments.write:
+        arguments.write.write_bytes(with_settings(arguments.image, settings))
+        return 0
     try:
-        texts = check_qemu(arguments, settings) if arguments.qemu else check_engines(arguments, settings)
+        if arguments.observed:
+            texts = check_observed(arguments)
+        else:
+            texts = check_qemu(arguments, settings) if arguments.qemu else check_engines(arguments, settings)
     except Skip as reason:
         print(f"skipped: {reason}")
         return SKIPPED

@@ -6,7 +6,7 @@ nested_kvm.py [--vireo PATH] [--cache FOLDER]   all steps that are not pending
 nested_kvm.py --only info,linux-686-hw          these, pending or not
 nested_kvm.py --shell                           a shell in the bed, on this terminal
 
-Status 0: all steps did what they should; 1: they did not, or the bed does not work; 77: there is no QEMU.
+Status 0: all steps did what they should; 1: they did not, or the bed does not work; 77: there is no QEMU, or no step to run.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import pathlib
 import re
 import select
+import shlex
 import shutil
 import signal
 import stat
@@ -44,7 +45,13 @@ GRACE_S = 30
 BOOT_S = 180
 POWER_OFF_S = 60
 SHOWN_LINES = 60
-COLUMNS = {"name", "command", "status", "shows", "seconds", "pending"}
+COLUMNS = {"name", "command", "status", "shows", "checked_by", "seconds", "pending"}
+# Images that images.py does not make: where they are unless --image says so, and how to come by them.
+GIVEN = {
+    "torture-bed.img": (BUILD / "tests/paging/torture-bed.img", "build it (cmake --build --preset release --target paging_torture)"),
+    "nano.img": (BUILD / "bios/nano.img", "build it (cmake --build --preset release --target vireo)"),
+    "freedos.img": (os.environ.get("VIREO_FREEDOS_IMAGE"), "a floppy that boots FreeDOS to a prompt, of your own"),
+}
 # {IMAGE} in a command; ${VARIABLE} is the shell's.
 PLACEHOLDER = re.compile(r"(?<!\$)\{([\w.-]+)\}")
 
@@ -81,15 +88,36 @@ def choose(steps, only):
     return [step for step in steps if step["name"] in wanted]
 
 
-def complaint(step, status, output):
-    """What is wrong with a step that ended, or nothing."""
+def complaint(step, status, output, paths):
+    """What is wrong with a step that ended, or nothing. `paths`: for the check's placeholders."""
     expected = step.get("status", 0)
     if status == LATE != expected:
         return f"did not end within {step.get('seconds', DEFAULT_SECONDS)} s"
     if status != expected:
         return f"status {status}, not {expected}"
     missing = [pattern for pattern in step.get("shows", []) if not re.search(pattern, output)]
-    return f"does not show {missing[0]!r}" if missing else None
+    if missing:
+        return f"does not show {missing[0]!r}"
+    if "checked_by" not in step:
+        return None
+    program, *words = (PLACEHOLDER.sub(lambda m: str(paths[m.group(1)]), word) for word in shlex.split(step["checked_by"]))
+    check = subprocess.run([sys.executable, HERE.parent / program, *words], input=output, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return None if check.returncode == 0 else f"{step['checked_by']}:\n{check.stdout.rstrip()}"
+
+
+def images_of(step):
+    return PLACEHOLDER.findall(step["command"])
+
+
+def why_not(step, arguments):
+    """Why a step does not run, or nothing."""
+    if "pending" in step and arguments.only is None and not arguments.shell:
+        return f"pending: {step['pending']}"
+    for name in images_of(step):
+        if name in GIVEN and arguments.image[name] is None:
+            return f"skipped: no {name} ({GIVEN[name][1]}); say --image {name}=PATH"
+    return None
 
 
 # --- the bed's files -------------------------------------------------------------------------------------------------
@@ -111,7 +139,7 @@ def libraries(program):
     return paths
 
 
-def build_initrd(steps, images, programs, shim, with_shell):
+def build_initrd(steps, images, given, programs, shim, with_shell):
     """The bed's root file system. Not compressed: unpacking takes an emulated CPU longer than reading."""
     cpio = CpioWriter()
     for name in ("bin", "dev", "etc", "lib", "lib/modules", "proc", "root", "steps", "sys", "tmp"):
@@ -135,8 +163,9 @@ def build_initrd(steps, images, programs, shim, with_shell):
     for rom in sorted(FIRMWARE.glob("*.bin")):
         cpio.add_file(str(rom), rom.read_bytes())
 
-    for name in sorted({name for step in steps for name in PLACEHOLDER.findall(step["command"])}):
-        cpio.add_file(f"images/{name}", images.path(name).read_bytes())
+    for name in sorted({name for step in steps for name in images_of(step)}):
+        path = given[name] if name in given else images.path(name)
+        cpio.add_file(f"images/{name}", path.read_bytes())
     for step in steps:
         cpio.add_file(f"steps/{step['name']}", PLACEHOLDER.sub(r"/images/\1", step["command"] + "\n").encode())
     listed = (f"{step['name']} {step.get('seconds', DEFAULT_SECONDS)}\n" for step in steps)
@@ -152,9 +181,13 @@ def prepare(arguments, steps, work):
     from packages import PackageError
 
     for step in steps:
-        for name in PLACEHOLDER.findall(step["command"]):
-            if name not in BUILDERS:
+        for name in images_of(step):
+            if name in BUILDERS:
+                continue
+            if name not in GIVEN:
                 raise Failure(f"step {step['name']}: no image is called '{name}'; images.py --list shows the names")
+            if not arguments.image[name].is_file():
+                raise Failure(f"{arguments.image[name]} is not there; {GIVEN[name][1]}, or say --image {name}=PATH")
     programs = {**{program.name: program for program in arguments.add}, "vireo": arguments.vireo}
     for program in programs.values():
         if not os.access(program, os.X_OK) or not program.is_file():
@@ -168,7 +201,8 @@ def prepare(arguments, steps, work):
         images = Images(arguments.cache)
         kernel = next((images.kernel_tree("amd64", "amd64") / "boot").glob("vmlinuz-*"), None)
         initrd = work / "initrd.cpio"
-        initrd.write_bytes(build_initrd(steps, images, programs, arguments.shim, arguments.shell))
+        initrd.write_bytes(build_initrd(steps, images, arguments.image, programs, arguments.shim,
+                                        arguments.shell))
     except PackageError as error:
         raise Failure(str(error)) from error
     if kernel is None:
@@ -264,7 +298,7 @@ class Report:
         self.started = time.monotonic()
 
 
-def run_boot(command, steps, log, end, report):
+def run_boot(command, steps, log, end, report, paths):
     """Boots the bed and runs the steps until it dies; returns those that another boot can run."""
     bed = Bed(command, log, end)
     left, part = list(steps), "bed boots"
@@ -275,7 +309,7 @@ def run_boot(command, steps, log, end, report):
             step = left.pop(0)
             part = step["name"]
             status, output = bed.run(step)
-            report.add(f"{part}: status {status}", complaint(step, status, output), output)
+            report.add(f"{part}: status {status}", complaint(step, status, output, paths), output)
         part = "bed powers off"
         bed.power_off()
         report.add(part, None, "")
@@ -311,6 +345,13 @@ def seconds(text):
     return value
 
 
+def given_image(text):
+    name, path = text.split("=", 1)
+    if name not in GIVEN:
+        raise ValueError
+    return name, pathlib.Path(path)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vireo", metavar="PATH", type=pathlib.Path, default=BUILD / "frontend-headless/vireo")
@@ -322,11 +363,17 @@ def parse_arguments():
                         default=[program for program in [BUILD / "tests/test_hwassist"] if program.exists()],
                         help="another program of the host for the bed's /bin, with its libraries; may repeat; test_hwassist of "
                         "the release build is there")
+    parser.add_argument("--image", metavar="NAME=PATH", type=given_image, action="append", default=[],
+                        help=f"one of those that images.py does not make ({', '.join(GIVEN)}); may repeat. FreeDOS's is also "
+                        "taken from $VIREO_FREEDOS_IMAGE; without it, its step is skipped")
     parser.add_argument("--shell", action="store_true", help="an interactive shell in place of the steps; Ctrl-A x ends it")
     parser.add_argument("--keep-log", metavar="FILE", type=pathlib.Path, help="write all that the bed's console shows here")
     parser.add_argument("--time-limit", metavar="S", type=seconds,
                         help=f"end the bed after so many seconds ({LIMIT_S}; with --shell: never)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    known = {name: pathlib.Path(path) for name, (path, _) in GIVEN.items() if path}
+    arguments.image = {**dict.fromkeys(GIVEN), **known, **dict(arguments.image)}
+    return arguments
 
 
 def main():
@@ -336,12 +383,14 @@ def main():
         return SKIPPED
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that QEMU is ended, too
     try:
-        steps = choose(load_steps(), arguments.only)
-        if arguments.only is None and not arguments.shell:
-            for step in steps:
-                if "pending" in step:
-                    print(f"{step['name']}: pending: {step['pending']}", flush=True)
-            steps = [step for step in steps if "pending" not in step]
+        steps = []
+        for step in choose(load_steps(), arguments.only):
+            if why := why_not(step, arguments):
+                print(f"{step['name']}: {why}", flush=True)
+            else:
+                steps.append(step)
+        if not steps and not arguments.shell:
+            return SKIPPED
         with tempfile.TemporaryDirectory() as folder:
             if arguments.shell:
                 return run_shell(prepare(arguments, steps, pathlib.Path(folder)), arguments.time_limit)
@@ -350,7 +399,7 @@ def main():
             with open(arguments.keep_log or os.devnull, "wb") as log:
                 while steps:
                     command = prepare(arguments, steps, pathlib.Path(folder))
-                    steps = run_boot(command, steps, log, end, report)
+                    steps = run_boot(command, steps, log, end, report, {**arguments.image, "vireo": arguments.vireo})
             return 0 if report.well else 1
     except (Failure, OSError) as error:
         print(f"nested_kvm.py: {error}", file=sys.stderr)
