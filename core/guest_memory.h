@@ -226,9 +226,9 @@ class GuestMemory {
   std::vector<Shadow> shadow_of_page_;     ///< by page number, as far as set_shadow() has reached
   std::unique_ptr<uint8_t[]> code_marks_;  ///< one byte per RAM page
   std::unique_ptr<bool[]> brought_in_;     ///< one per kChunkBytes of RAM
-  uint64_t writes_ = 0;
-  uint8_t owner_marks_ = 0;      ///< that are taken
-  std::vector<uint8_t*> mixed_;  ///< marks with kMixedMark
+  uint64_t writes_ = 0;                    ///< writes()
+  uint8_t owner_marks_ = 0;                ///< that are taken
+  std::vector<uint8_t*> mixed_;            ///< marks with kMixedMark
   std::vector<MemoryListener*> listeners_;
   TimeLedger* time_ = nullptr;
 };
