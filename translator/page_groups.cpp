@@ -26,6 +26,13 @@ struct Value {
   bool operator==(const Value&) const = default;
 };
 
+/// Two symbols whose sum has one, too: pointers that a loop computes anew in each turn.
+struct Sum {
+  uint32_t base, index;
+  uint8_t scale;
+  uint32_t symbol;
+};
+
 struct Address {
   uint32_t base = 0, index = 0;  ///< symbols; 0: none
   uint8_t scale = 0;
@@ -97,6 +104,17 @@ class Finder {
   }
   void forget(unsigned gpr) { registers_[gpr] = {++last_symbol_, 0}; }
 
+  Value sum(const Value& base, const Value& index, uint8_t scale) {
+    const uint32_t offset = base.offset + (index.offset << scale);
+    for (const Sum& s : sums_) {
+      const bool same = s.base == base.symbol && s.index == index.symbol && s.scale == scale;
+      const bool other_way = scale == 0 && s.scale == 0 && s.base == index.symbol && s.index == base.symbol;
+      if (same || other_way) return {s.symbol, offset};
+    }
+    sums_.push_back({base.symbol, index.symbol, scale, ++last_symbol_});
+    return {last_symbol_, offset};
+  }
+
   void look_at(uint16_t i) {
     const ScannedInsn& x = insns_[i];
     const OperandUse use = operand_use(x.insn, *x.row);
@@ -167,10 +185,11 @@ class Finder {
         }
         break;
       case Mnemonic::LEA:
-        if (wide && insn.address_size == 4 && insn.base < isa::kNoRegister &&
-            insn.index == isa::kNoRegister) {
-          const Value& base = registers_[insn.base];
-          registers_[insn.reg()] = {base.symbol, base.offset + static_cast<uint32_t>(insn.disp)};
+        if (wide && insn.address_size == 4 && insn.base < isa::kNoRegister) {
+          Value value = registers_[insn.base];
+          if (insn.index < isa::kNoRegister) value = sum(value, registers_[insn.index], insn.scale);
+          value.offset += static_cast<uint32_t>(insn.disp);
+          registers_[insn.reg()] = value;
           return;
         }
         break;
@@ -179,6 +198,11 @@ class Finder {
         if (wide && use.rm_is_gpr && !use.reg_is_gpr && !use.rm_is_byte) {
           const auto amount = static_cast<uint32_t>(insn.imm);
           registers_[insn.rm()].offset += x.row->mnemonic == Mnemonic::ADD ? amount : 0 - amount;
+          return;
+        }
+        if (wide && x.row->mnemonic == Mnemonic::ADD && use.rm_is_gpr && use.reg_is_gpr) {
+          registers_[insn.opcode == 0x01 ? insn.rm() : insn.reg()] =
+              sum(registers_[insn.rm()], registers_[insn.reg()], 0);
           return;
         }
         break;
@@ -363,6 +387,7 @@ class Finder {
   const ProbeCosts costs_;
   std::array<Value, 8> registers_;
   uint32_t last_symbol_ = 0;
+  std::vector<Sum> sums_;
   std::vector<Draft> drafts_;
   std::vector<KeepsValue> values_kept_;
   PageGroups found_;

@@ -90,6 +90,48 @@ TEST_F(PageGroupsTest, RegistersAreFollowed) {
   EXPECT_EQ(found.operands[7].offset, 4u);
 }
 
+TEST_F(PageGroupsTest, SumsThatAreComputedAnewAreFollowed) {
+  add({0x8d, 0x54, 0x86, 0x10});  // lea edx, [esi + eax*4 + 16]
+  add({0x8b, 0x0a});              // mov ecx, [edx]
+  add({0x83, 0xc0, 0x02});        // add eax, 2
+  add({0x8d, 0x54, 0x86, 0x10});  // lea edx, [esi + eax*4 + 16]
+  add({0x8b, 0x1a});              // mov ebx, [edx]
+  const PageGroups found = find();
+  ASSERT_EQ(found.groups.size(), 1u);
+  EXPECT_EQ(found.groups[0].base, 2);
+  EXPECT_EQ(found.groups[0].low, 0);
+  EXPECT_EQ(found.groups[0].bytes, 12u);
+  EXPECT_EQ(found.operands[1].offset, 0u);
+  EXPECT_EQ(found.operands[4].offset, 8u);
+}
+
+TEST_F(PageGroupsTest, SumsOfTwoRegistersHaveNoOrder) {
+  add({0x89, 0xf2});        // mov edx, esi
+  add({0x01, 0xc2});        // add edx, eax
+  add({0x89, 0x4a, 0x04});  // mov [edx + 4], ecx
+  add({0x8d, 0x1c, 0x30});  // lea ebx, [eax + esi]
+  add({0x89, 0x0b});        // mov [ebx], ecx
+  add({0x40});              // inc eax
+  add({0x03, 0xf0});        // add esi, eax
+  add({0x89, 0x4e, 0x01});  // mov [esi + 1], ecx
+  const PageGroups found = find();
+  ASSERT_EQ(found.groups.size(), 1u);
+  EXPECT_EQ(found.groups[0].low, 0);
+  EXPECT_EQ(found.groups[0].bytes, 8u);
+  EXPECT_EQ(found.operands[7].offset, 2u);
+}
+
+TEST_F(PageGroupsTest, OtherSumsAreOtherAddresses) {
+  add({0x8d, 0x14, 0x86});  // lea edx, [esi + eax*4]
+  add({0x8b, 0x0a});        // mov ecx, [edx]
+  add({0x8d, 0x14, 0x46});  // lea edx, [esi + eax*2]
+  add({0x8b, 0x1a});        // mov ebx, [edx]
+  add({0x31, 0xc0});        // xor eax, eax
+  add({0x8d, 0x14, 0x86});  // lea edx, [esi + eax*4]
+  add({0x8b, 0x1a});        // mov ebx, [edx]
+  EXPECT_TRUE(find().groups.empty());
+}
+
 TEST_F(PageGroupsTest, AWrittenRegisterIsAnotherAddress) {
   add({0x8b, 0x1b});        // mov ebx, [ebx]
   add({0x8b, 0x1b});        // mov ebx, [ebx]
