@@ -286,7 +286,8 @@ class Emitter {
   void restore_window();
   /// The host may find that such an operand cannot be had.
   bool may_trap(const Mem& place) const {
-    return windowed() || (trusting() && place.hasIndex() && place.indexId() == host::kDelta.id());
+    return (windowed() && place.hasBase()) ||
+           (trusting() && place.hasIndex() && place.indexId() == host::kDelta.id());
   }
   /// To be called right before an instruction that accesses such an operand, with no side effect of the
   /// guest's instruction behind it. `flags`: where they are then.

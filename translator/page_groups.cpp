@@ -200,7 +200,7 @@ class Finder {
           registers_[insn.rm()].offset += x.row->mnemonic == Mnemonic::ADD ? amount : 0 - amount;
           return;
         }
-        if (wide && x.row->mnemonic == Mnemonic::ADD && use.rm_is_gpr && use.reg_is_gpr) {
+        if (wide && x.row->mnemonic == Mnemonic::ADD && use.rm_is_gpr && use.reg_is_gpr && !use.rm_is_byte) {
           registers_[insn.opcode == 0x01 ? insn.rm() : insn.reg()] =
               sum(registers_[insn.rm()], registers_[insn.reg()], 0);
           return;

@@ -593,6 +593,7 @@ void Translator::Impl::store_flags() {
 void Translator::Impl::execute(Block& block, uint64_t retired_limit) {
   settle_windows();
   page_fault.reset();
+  fill_denied = false;
   code_epoch = blocks->epoch();
   entered_generation = context.mmu.exec_generation(interp.privilege());
   const uint64_t budget = std::min(retired_limit - cpu.retired, kMaxBudget) - kLatestPoll;

@@ -13,7 +13,7 @@ struct AssistVerdict {
                          ///< translation (...)"
 };
 
-/// Tried once a process for each `failures` (MachineConfig::hw_failures).
+/// Tried once a process for each `failures` (MachineConfig::hw_failures). For one thread at a time.
 const AssistVerdict& judge_hardware_assist(std::string_view failures);
 
 }  // namespace vireo

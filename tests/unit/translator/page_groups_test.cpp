@@ -31,6 +31,8 @@ class PageGroupsTest : public testing::Test {
     return find_page_groups(insns_, mode, ungrouped, costs);
   }
 
+  const isa::Insn& insn(size_t i) const { return insns_[i].insn; }
+
  private:
   std::deque<std::vector<uint8_t>> code_;
   std::vector<ScannedInsn> insns_;
@@ -131,6 +133,29 @@ TEST_F(PageGroupsTest, OtherSumsAreOtherAddresses) {
   add({0x8b, 0x1a});        // mov ebx, [edx]
   EXPECT_TRUE(find().groups.empty());
 }
+
+/// Between two accesses at [esi + ebx] and two at [eax].
+class ByteAdditionTest : public PageGroupsTest, public testing::WithParamInterface<std::vector<uint8_t>> {};
+
+TEST_P(ByteAdditionTest, ChangesTheWholeRegister) {
+  add({0x8b, 0x0c, 0x1e});  // mov ecx, [esi + ebx]
+  add({0x8b, 0x10});        // mov edx, [eax]
+  add(GetParam());
+  add({0x8b, 0x0c, 0x1e});  // mov ecx, [esi + ebx]
+  add({0x8b, 0x10});        // mov edx, [eax]
+  const PageGroups found = find();
+  const bool changes_ebx =
+      isa::row(insn(2)).encoding.opcode == 0x00 ? (insn(2).rm() & 3) == kEbx : (insn(2).reg() & 3) == kEbx;
+  ASSERT_EQ(found.groups.size(), 1u) << "the register that does not change";
+  EXPECT_EQ(found.groups[0].base, changes_ebx ? 0 : kEsi);
+}
+
+INSTANTIATE_TEST_SUITE_P(, ByteAdditionTest,
+                         testing::Values(std::vector<uint8_t>{0x00, 0xd8},    // add al, bl
+                                         std::vector<uint8_t>{0x02, 0xc3},    // add al, bl
+                                         std::vector<uint8_t>{0x00, 0xd4},    // add ah, dl
+                                         std::vector<uint8_t>{0x02, 0xfe},    // add bh, dh
+                                         std::vector<uint8_t>{0x00, 0xf7}));  // add bh, dh
 
 TEST_F(PageGroupsTest, AWrittenRegisterIsAnotherAddress) {
   add({0x8b, 0x1b});        // mov ebx, [ebx]
