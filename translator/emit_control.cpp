@@ -266,11 +266,8 @@ void Emitter::emit_table_jump() {
   branch_table_ = a.newLabel();
   table_unknown_ = a.newLabel();
   const Label beyond = a.newLabel();
-  const Gp index = table_index();
-  if (table_load_replaces_index()) {
-    use_value();
-    if (!index_in_value_) a.mov(index, VIREO_FRAME(branch_index));
-  }
+  const Gp index = table_load_replaces_index() ? Gp(use_value().r32()) : table_index();
+  if (table_load_replaces_index() && !index_in_value_) a.mov(index, VIREO_FRAME(branch_index));
   const auto element = [&](unsigned shift, uint32_t offset) {
     return x86::ptr(x86::r11, index.r64(), shift, static_cast<int32_t>(offset), 1u << shift);
   };
@@ -288,14 +285,18 @@ void Emitter::emit_table_jump() {
     a.cmp(element(2, table.frame_of(0)), x86::r10d);
     a.jne(table_moved_);
   }
-  if (window_lost_) {
-    a.mov(x86::r11, element(3, table.address_of(0)));
-    restore_window();
-    a.jmp(x86::r11);
-  } else {
-    a.jmp(element(3, table.address_of(0)));
-  }
+  jump_through(element(3, table.address_of(0)), x86::r11);
   a.bind(beyond);
+}
+
+void Emitter::jump_through(const Mem& place, const Gp& scratch) {
+  if (!window_lost_) {
+    a.jmp(place);
+    return;
+  }
+  a.mov(scratch, place);
+  restore_window();
+  a.jmp(scratch);
 }
 
 void Emitter::emit_branch_table() {
@@ -344,15 +345,15 @@ void Emitter::emit_lookup_jump() {
   emit_page_number(x86::r11d, linear);
   a.mov(x86::r11d,
         x86::dword_ptr(host::kTlb, x86::r11, 2, static_cast<int32_t>(Mmu::kExecFrameOffset) - kTlbBias));
-  use_value();
-  a.movzx(x86::r12d, x86::r10w);
+  const Gp slot = use_value();
+  a.movzx(slot.r32(), x86::r10w);
   a.add(x86::r11d, VIREO_FRAME(mode_tag));
   using Entry = JumpCache::Entry;
   static_assert(sizeof(Entry) == 16);
-  a.add(x86::r12d, x86::r12d);
+  a.add(slot.r32(), slot.r32());
   const size_t half = mode_.mode.promoted() ? JumpCache::kHalf * sizeof(Entry) : 0;
   const auto entry = [&](size_t offset, uint32_t bytes) {
-    x86::Mem m = x86::ptr(host::kFrame, x86::r12, 3, jumps(offsetof(JumpCache, entries) + half + offset));
+    x86::Mem m = x86::ptr(host::kFrame, slot, 3, jumps(offsetof(JumpCache, entries) + half + offset));
     m.setSize(bytes);
     return m;
   };
@@ -360,13 +361,7 @@ void Emitter::emit_lookup_jump() {
   a.jne(miss);
   a.cmp(entry(offsetof(Entry, tag) + offsetof(JumpCache::Tag, where), 4), x86::r11d);
   a.jne(miss);
-  if (window_lost_) {
-    a.mov(x86::r10, entry(offsetof(Entry, code), 8));
-    restore_window();
-    a.jmp(x86::r10);
-  } else {
-    a.jmp(entry(offsetof(Entry, code), 8));
-  }
+  jump_through(entry(offsetof(Entry, code), 8), x86::r10);
   a.bind(miss);
   jump_to(environment_.trampolines.exit_indirect);
 }

@@ -52,18 +52,18 @@ bool Emitter::emit_sti() {
 bool Emitter::emit_pushf(const ScannedInsn& x) {
   if (!environment_.options.system || mode_.mode.has(Mode::kV86)) return false;
   save_flags();
-  use_value();
+  const Gp image = use_value().r32();
   a.mov(x86::r10, VIREO_FRAME(cpu));
-  a.mov(x86::r12d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));
-  a.and_(x86::r12d, static_cast<uint32_t>(~(rflags::kArithmetic | rflags::kRf | rflags::kVm)));
+  a.mov(image, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));
+  a.and_(image, static_cast<uint32_t>(~(rflags::kArithmetic | rflags::kRf | rflags::kVm)));
   a.mov(x86::r11d, x86::eax);
   a.shr(x86::r11d, 8);
   a.and_(x86::r11d, static_cast<uint32_t>(rflags::kArithmetic & 0xff));
-  a.or_(x86::r12d, x86::r11d);
+  a.or_(image, x86::r11d);
   a.movzx(x86::r11d, x86::al);
   a.shl(x86::r11d, 11);
-  a.or_(x86::r12d, x86::r11d);
-  push_value(x86::r12d, x.insn.operand_size);
+  a.or_(image, x86::r11d);
+  push_value(image, x.insn.operand_size);
   return true;
 }
 
@@ -72,18 +72,18 @@ bool Emitter::emit_popf(const ScannedInsn& x) {
   const Mem place = probe_pop(4);
   save_flags();
   note_access(place, false);
-  use_value();
-  a.mov(x86::r12d, place);
+  const Gp image = use_value().r32();
+  a.mov(image, place);
   a.mov(x86::r10, VIREO_FRAME(cpu));
   a.mov(x86::r11d, x86::dword_ptr(x86::r10, static_cast<int32_t>(offsetof(CpuState, rflags))));
-  a.xor_(x86::r11d, x86::r12d);
+  a.xor_(x86::r11d, image);
   a.test(x86::r11d, static_cast<uint32_t>(rflags::kTf | rflags::kDf | rflags::kIopl | rflags::kNt |
                                           rflags::kAc | rflags::kId));
   a.jnz(step_label());
   const Label same = a.newLabel(), change = a.newLabel();
   a.test(x86::r11d, static_cast<uint32_t>(rflags::kIf));
   a.jz(same);
-  a.test(x86::r12d, static_cast<uint32_t>(rflags::kIf));
+  a.test(image, static_cast<uint32_t>(rflags::kIf));
   a.jz(change);
   a.mov(x86::r11, VIREO_FRAME(interrupt_waiting));
   a.cmp(x86::byte_ptr(x86::r11), 0);
@@ -92,9 +92,9 @@ bool Emitter::emit_popf(const ScannedInsn& x) {
   a.xor_(rflags_byte1(x86::r10), kIfInByte1);
   a.bind(same);
   commit_pop(4);
-  a.mov(x86::eax, x86::r12d);
+  a.mov(x86::eax, image);
   a.shl(x86::eax, 8);
-  a.bt(x86::r12d, 11);
+  a.bt(image, 11);
   a.setc(x86::al);
   flags_ = FlagState::kSaved;
   return true;

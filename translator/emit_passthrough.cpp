@@ -273,24 +273,24 @@ bool Emitter::emit_bit_string(const ScannedInsn& x, const OperandUse& use) {
   const bool wide = x.insn.operand_size == 4;
   const Gp offset = emit_offset(x.insn);
   save_flags();
-  use_value();
+  const Gp bit = use_value();
   if (wide) {
-    a.mov(x86::r12d, host::guest32(x.insn.reg()));
+    a.mov(bit.r32(), host::guest32(x.insn.reg()));
   } else {
-    a.movsx(x86::r12d, host::guest(x.insn.reg(), 2));
+    a.movsx(bit.r32(), host::guest(x.insn.reg(), 2));
   }
-  a.sar(x86::r12d, wide ? 5 : 4);
-  a.movsxd(x86::r12, x86::r12d);
-  a.lea(x86::r10d, x86::ptr(offset.r64(), x86::r12, wide ? 2 : 1));
+  a.sar(bit.r32(), wide ? 5 : 4);
+  a.movsxd(bit, bit.r32());
+  a.lea(x86::r10d, x86::ptr(offset.r64(), bit, wide ? 2 : 1));
   const Gp linear = emit_segment(x.insn.segment, x86::r10d, use.memory_bytes, use.writes_memory);
   emit_probe(linear, use.memory_bytes, use.writes_memory);
-  a.mov(x86::r12d, host::guest32(x.insn.reg()));
-  a.and_(x86::r12d, wide ? 31 : 15);
+  a.mov(bit.r32(), host::guest32(x.insn.reg()));
+  a.and_(bit.r32(), wide ? 31 : 15);
   restore_flags();
   HostForm form;
   form.memory_base = static_cast<uint8_t>(linear.id());
   form.memory_index = static_cast<uint8_t>(host::kDelta.id());
-  form.reg_instead = static_cast<uint8_t>(x86::r12.id());
+  form.reg_instead = static_cast<uint8_t>(bit.id());
   embed(reencode(x.insn, *x.row, x.bytes, form));
   return true;
 }

@@ -95,11 +95,11 @@ bool Emitter::emit_single_string(const ScannedInsn& x) {
   }
 }
 
-/// Leaves for the interpreter unless `pointer` and the r12 bytes from there on are in one page.
-void Emitter::emit_one_page_check(const Gp& pointer) {
+/// Leaves for the interpreter unless `pointer` and the `bytes` from there on are in one page.
+void Emitter::emit_one_page_check(const Gp& pointer, const Gp& bytes) {
   a.mov(x86::r11d, pointer.r32());
   a.and_(x86::r11d, static_cast<uint32_t>(kPageMask));
-  a.add(x86::r11, x86::r12);
+  a.add(x86::r11, bytes);
   a.cmp(x86::r11, static_cast<uint32_t>(kPageSize));
   a.ja(step_label());
 }
@@ -110,11 +110,11 @@ void Emitter::emit_whole_run_check(unsigned bytes, bool source, const Label& non
   emit_upward_check();
   a.test(x86::ecx, x86::ecx);
   a.jz(none);
-  use_value();
-  a.mov(x86::r12d, x86::ecx);
-  a.shl(x86::r12, log2_bytes(bytes));
-  emit_one_page_check(x86::edi);
-  if (source) emit_one_page_check(x86::esi);
+  const Gp length = use_value();
+  a.mov(length.r32(), x86::ecx);
+  a.shl(length, log2_bytes(bytes));
+  emit_one_page_check(x86::edi, length);
+  if (source) emit_one_page_check(x86::esi, length);
 }
 
 bool Emitter::emit_repeated_string(const ScannedInsn& x) {
@@ -130,19 +130,20 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
   const Label done = a.newLabel();
   emit_whole_run_check(bytes, copies, done);
+  const Gp kept = use_value();  // kDelta of the source, or the flags
   // Pages as a whole are probed: no element crosses one.
   if (copies) {
     // The source first: if it faults, the destination has not been accessed.
     emit_probe(esi, 1, false);
-    a.mov(x86::r12, host::kDelta);
+    a.mov(kept, host::kDelta);
   }
   emit_probe(edi, 1, true);
   emit_own_page_check();
   if (copies) {
-    a.add(x86::rsi, x86::r12);
+    a.add(x86::rsi, kept);
     a.add(x86::rdi, host::kDelta);
   } else {
-    a.mov(x86::r12, host::kFlags);
+    a.mov(kept, host::kFlags);
     a.mov(x86::eax, x86::r8d);
     a.add(x86::rdi, host::kDelta);
   }
@@ -150,12 +151,12 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   a.db(0xf3);
   a.db(static_cast<uint8_t>((copies ? 0xa4 : 0xaa) | (bytes == 1 ? 0 : 1)));
   if (copies) {
-    a.sub(x86::rsi, x86::r12);
+    a.sub(x86::rsi, kept);
     a.sub(x86::rdi, host::kDelta);
     a.mov(x86::esi, x86::esi);
   } else {
     a.sub(x86::rdi, host::kDelta);
-    a.mov(host::kFlags, x86::r12);
+    a.mov(host::kFlags, kept);
   }
   a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
   a.bind(done);
@@ -168,16 +169,17 @@ bool Emitter::emit_repeated_cmps(const ScannedInsn& x) {
   const Label none = a.newLabel();
   emit_whole_run_check(bytes, true, none);
   emit_probe(edi, 1, false);
-  a.mov(x86::r12, host::kDelta);
+  const Gp kept = use_value();
+  a.mov(kept, host::kDelta);
   emit_probe(esi, 1, false);
-  a.add(x86::rdi, x86::r12);
+  a.add(x86::rdi, kept);
   a.add(x86::rsi, host::kDelta);
   if (bytes == 2) a.db(0x66);
   a.db(x.insn.prefixes & isa::prefix::kRepne ? 0xf2 : 0xf3);
   a.db(static_cast<uint8_t>(0xa6 | (bytes == 1 ? 0 : 1)));
   a.lahf();
   a.seto(x86::al);
-  a.sub(x86::rdi, x86::r12);
+  a.sub(x86::rdi, kept);
   a.sub(x86::rsi, host::kDelta);
   a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
   a.mov(x86::esi, x86::esi);
@@ -199,16 +201,16 @@ bool Emitter::emit_repeated_scas(const ScannedInsn& x) {
     a.jnz(step_label());
   }
   emit_probe(edi, 1, false);
-  use_value();  // elements left for the interpreter
+  const Gp left = use_value().r32();  // elements for the interpreter
   a.mov(x86::r10d, edi);
   a.or_(x86::r10d, static_cast<uint32_t>(~kPageMask));
   a.neg(x86::r10d);
   if (bytes > 1) a.shr(x86::r10d, log2_bytes(bytes));
-  a.xor_(x86::r12d, x86::r12d);
+  a.xor_(left, left);
   a.cmp(x86::ecx, x86::r10d);
   a.jbe(whole);
-  a.mov(x86::r12d, x86::ecx);
-  a.sub(x86::r12d, x86::r10d);
+  a.mov(left, x86::ecx);
+  a.sub(left, x86::r10d);
   a.mov(x86::ecx, x86::r10d);
   a.bind(whole);
   a.mov(x86::r10, host::kFlags);
@@ -221,7 +223,7 @@ bool Emitter::emit_repeated_scas(const ScannedInsn& x) {
   a.seto(x86::al);
   a.sub(x86::rdi, host::kDelta);
   a.mov(x86::edi, x86::edi);
-  a.add(x86::ecx, x86::r12d);
+  a.add(x86::ecx, left);
   a.jz(done);
   // Ended by its condition?
   a.test(x86::ah, 0x40);

@@ -210,6 +210,8 @@ class Emitter {
   void emit_lookup_jump();
   /// The same for a branch through a table, to where its entry led before.
   void emit_table_jump();
+  /// To the host address that is there. Uses `scratch` if kWindow is part of that place.
+  void jump_through(const Mem& place, const Gp& scratch);
   void emit_branch_table();
   /// Before the instruction that reads the guest's table into the register that has the index.
   void keep_table_index();
@@ -228,7 +230,7 @@ class Emitter {
   bool emit_repeated_scas(const ScannedInsn& x);
   bool emit_repeated_cmps(const ScannedInsn& x);
   void emit_upward_check();
-  void emit_one_page_check(const Gp& pointer);
+  void emit_one_page_check(const Gp& pointer, const Gp& bytes);
   void emit_whole_run_check(unsigned bytes, bool source, const Label& none);
 
   // --- memory (emit_memory.cpp)
@@ -279,7 +281,7 @@ class Emitter {
   /// kWindow or, if the current instruction has lost it, another register.
   Gp window_base();
   /// kValue for the current instruction, which loses kWindow.
-  Gp use_value() {
+  [[nodiscard]] Gp use_value() {
     window_lost_ = mode_.mode.has(Mode::kWindow);
     return host::kValue;
   }

@@ -37,9 +37,6 @@ static_assert(kMaxBudget < kLeaveSoon);
 /// that an access is not direct takes 20 to 50 ns more than to have it interpreted at once; so many
 /// instructions take 600 ns, and are worth a fast path that sometimes does.
 constexpr uint64_t kDeniedSoon = 2000;
-/// To have an instruction interpreted, instead of a check: the time of 100 instructions, for one of ten.
-constexpr uint64_t kInterpretedCost = 10;
-
 void* map_memory(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return memory == MAP_FAILED ? nullptr : memory;
@@ -203,46 +200,6 @@ bool Translator::Impl::fill(Frame* frame, uint64_t linear, Access access) {
                         t.context.memory.has_code_mark(reinterpret_cast<const uint8_t*>(linear + read_delta));
   }
   ++t.stats.failed_fills;
-  return false;
-}
-
-bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta) {
-  const Privilege privilege = interp.privilege();
-  const bool by_window = windows && windows->is_near(address);
-  if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
-  Block* block = blocks->find_by_host(host);
-  if (block == nullptr) return false;
-  const Site& site = site_at(*block, host);
-  const Site::Kind kind = site.kind;
-  const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
-  if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
-  ++stats.trapped;
-  const uint64_t linear = address - frame->window;
-  const Access access = write ? Access::kWrite : Access::kRead;
-  // The walk may set a flag in an entry that is part of the instruction.
-  before_walk = bytes_of(*block, site.insn);
-  if (by_window && !windows->contains(address)) {
-    // A sum of more than 32 bits, or an operand that goes on at 0.
-    windows->refused();
-    fill_denied = true;
-    return false;
-  }
-  // The interpreter fetches the instruction again, which a fault now could make impossible.
-  const bool permitted = context.mmu.permits({linear}, access, privilege);
-  if (trust) trust->count_signal();
-  const bool filled = permitted && fill(frame, linear, access);
-  if (!by_window) {
-    const TlbTables& tables = context.mmu.tables(privilege);
-    if (filled) delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
-    return filled;
-  }
-  const bool mapped = filled && windows->map(linear, write);
-  if (!mapped) windows->refused();
-  // A few instructions of a kernel meet each page that is allocated, however many there are.
-  if (mapped && !(windows->shared() && too_often(block->mapped, retired_at(countdown),
-                                                 static_cast<uint64_t>(windows->map_cost()))))
-    return true;
-  fill_denied |= filled;
   return false;
 }
 
@@ -567,18 +524,6 @@ void Translator::Impl::link(const Edge& taken, Block& target, uint32_t exec_fram
   }
 }
 
-void Translator::Impl::handle_unknown_entry(Block& block) {
-  if (!block.translated()) return;
-  const BranchTable& table = *block.table;
-  // The guest may have changed its table, but not for ever.
-  const bool changing = table.learned_anew == BranchTable::kMostAnew;
-  if (!changing && (!table.near || block.ends_in_page_of(frame->branch_target))) {
-    edge = {&block, frame->branch_index, frame->branch_target, true};
-  } else if (options.adapt) {
-    replace(block)->no_table = true;
-  }
-}
-
 void Translator::Impl::load_flags() {
   const uint64_t f = cpu.rflags;
   frame->flags = (f & 0xff) << 8 | ((f & rflags::kOf) != 0 ? 1 : 0);
@@ -646,153 +591,6 @@ std::optional<isa::Insn> Translator::Impl::decode_again(const InsnBytes& bytes) 
     return std::nullopt;
   }
   return decoded;
-}
-
-const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) const {
-  const auto offset = static_cast<uint32_t>(host - block.code);
-  const auto found = std::lower_bound(block.sites.begin(), block.sites.end(), offset,
-                                      [](const Site& s, uint32_t o) { return s.offset < o; });
-  CHECK(found != block.sites.end() && found->offset == offset);
-  return *found;
-}
-
-/// Counts one more; true when it is time for a translation that avoids it.
-bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const {
-  if (!options.adapt) return false;
-  constexpr uint8_t kTooMany = 16;
-  repeats.count = retired - repeats.latest < soon ? repeats.count + 1 : 0;
-  repeats.latest = retired;
-  return repeats.count >= kTooMany;
-}
-
-// A check costs as much as an instruction or two, and is worth it if as many as that are executed in the time
-// of a signal. Where checks do not help, the instruction is for the interpreter, which costs more.
-void Translator::Impl::note_trap(Block& block, unsigned insn, uint64_t retired, bool hopeless) {
-  if (!options.adapt || !block.translated()) return;
-  const bool checks = (block.always_probe >> insn & 1) != 0;
-  const auto signal = static_cast<uint64_t>(HostCosts::instructions(costs.signal));
-  if (!too_often(block.trapped, retired, checks ? signal / kInterpretedCost : signal) && !hopeless) return;
-  Block* fresh = replace(block);
-  (checks ? fresh->always_interpret : fresh->always_probe) |= block.copies_of(insn);
-}
-
-/// For another translation of the same code at once.
-Block* Translator::Impl::replace(Block& block) {
-  Block* fresh = blocks->replace(&block);
-  fresh->hits = options.hot_threshold;
-  fresh->always_interpret = block.always_interpret;
-  fresh->always_probe = block.always_probe;
-  fresh->large_tables = block.large_tables;
-  fresh->no_table = block.no_table;
-  ++stats.adapted;
-  return fresh;
-}
-
-void Translator::Impl::handle_exit() {
-  if (static_cast<ExitKind>(frame->exit_kind) == ExitKind::kIndirect) {
-    if (frame->fpu_ready != 0) store_fpu(nullptr, 0);
-    cpu.rip = frame->exit_address & 0xffffffff;
-    count_exit(Leaving::kIndirect);
-    return;
-  }
-  const auto* host = reinterpret_cast<const uint8_t*>(frame->exit_address);
-  // A call may be a block's last instruction: its return address is then behind the block.
-  Block* block = blocks->find_by_host(host - 1);
-  CHECK(block != nullptr);
-  const Site& site = site_at(*block, host);
-  const uint64_t retired = retired_now();  // as try_again() sees it
-  if (frame->fpu_ready != 0) {
-    const bool at_end = site.kind == Site::Kind::kLink || site.kind == Site::Kind::kTable;
-    store_fpu(at_end ? nullptr : block, site.insn);
-  }
-  uint64_t& esp = cpu.reg(Gpr::kRsp);
-  esp = (esp + static_cast<uint64_t>(int64_t{site.esp})) & 0xffffffff;
-  const auto leave_before = [&](unsigned insn) {
-    frame->countdown += static_cast<uint64_t>(int64_t{block->counted_from(insn)});
-    cpu.rip = (block->rip + block->insn_offset[insn]) & 0xffffffff;
-    if (insn < 64 && (block->behind_sti >> insn & 1) != 0) cpu.interrupt_shadow = CpuState::Shadow::kSti;
-  };
-  const auto step = [&](unsigned insn, bool walked = false) {
-    leave_before(insn);
-    leave_to_interpreter(Interp::Amount::kInstruction, stats.alone);
-    if (may_go_on() || insn == block->insn_count) return;
-    // The fast path has walked page tables, and code may be elsewhere now: for what comes behind it.
-    fetched_already = decode_again(walked ? before_walk : bytes_of(*block, insn));
-    if (!fetched_already) return;
-    leave_to_interpreter(Interp::Amount::kNothing, stats.alone);
-    cpu.interrupt_shadow = CpuState::Shadow::kNone;
-  };
-  switch (site.kind) {
-    case Site::Kind::kLink:
-      cpu.rip = block->exits[site.insn].target_rip;
-      edge = {block, site.insn, block->exits[site.insn].target_rip};
-      count_exit(Leaving::kLink);
-      break;
-    case Site::Kind::kReadSaved:
-    case Site::Kind::kReadEflags:
-    case Site::Kind::kWriteSaved:
-    case Site::Kind::kWriteEflags:
-    case Site::Kind::kUnaligned: {
-      const bool unaligned = site.kind == Site::Kind::kUnaligned;
-      step(site.insn, !unaligned);
-      count_exit(unaligned ? Leaving::kUnaligned : Leaving::kNotDirect);
-      // A signal is a dear way to find MMIO, a page with code, or an unaligned address, and there will be
-      // more.
-      note_trap(*block, site.insn, retired, unaligned || std::exchange(fill_denied, false));
-      break;
-    }
-    case Site::Kind::kOtherPageSaved:
-    case Site::Kind::kOtherPageEflags:
-      step(site.insn);
-      count_exit(Leaving::kOtherPage);
-      if (options.adapt && block->translated()) replace(*block)->large_tables |= block->copies_of(site.insn);
-      break;
-    case Site::Kind::kTable:
-      cpu.rip = frame->branch_target;
-      count_exit(Leaving::kTable);
-      handle_unknown_entry(*block);
-      break;
-    case Site::Kind::kStep:
-      step(site.insn);
-      count_exit(Leaving::kStep);
-      break;
-    case Site::Kind::kFaultEflags:
-    case Site::Kind::kFaultSaved:
-      step(site.insn);
-      count_exit(Leaving::kHostFault);
-      note_trap(*block, site.insn, retired);
-      break;
-    case Site::Kind::kChanged:
-      leave_before(0);
-      blocks->drop_changed(block);
-      count_exit(Leaving::kCodeChanged);
-      break;
-    case Site::Kind::kNoFpu:
-      leave_before(site.insn);
-      leave_to_interpreter(Interp::Amount::kBlock, stats.alone);
-      count_exit(Leaving::kNoFpu);
-      break;
-    case Site::Kind::kPollSaved:
-    case Site::Kind::kPollEflags:
-      leave_before(0);
-      count_exit(Leaving::kCountdown);
-      break;
-    case Site::Kind::kPollDead:
-      // Nobody may see the flags before the instruction has set them. It is the block's: had its bytes
-      // changed, the block would be dead.
-      leave_before(site.insn);
-      fetched_already = decode_again(bytes_of(*block, site.insn));
-      CHECK(fetched_already.has_value());
-      count_exit(Leaving::kCountdown);
-      break;
-  }
-}
-
-void Translator::Impl::count_exit(Leaving why) {
-  ++stats.leaves[static_cast<size_t>(why)];
-  if (log_enabled(LogCategory::kExits)) {
-    trace(LogCategory::kExits, "{}: {:08x} {}", leaving_name(why), cpu.rip, mode_name(mode.mode));
-  }
 }
 
 void Translator::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
