@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <span>
 #include <sstream>
 
 #include "frontend-headless/bench_machine.h"
 #include "frontend-headless/bench_process.h"
 #include "frontend-headless/bench_suites.h"
+#include "frontend-headless/boot_file.h"
 
 namespace vireo {
 
@@ -16,13 +16,6 @@ namespace {
 
 constexpr double kSilenceS = 120;
 constexpr unsigned kMemoryMib = 256;
-
-Result<std::string> read_file(const std::string& path, const char* what) {
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (!file && bytes.empty()) return Error{fmt::format("{}: cannot read {}", path, what)};
-  return bytes;
-}
 
 /// A "newc" archive (Linux: Documentation/driver-api/early-userspace/buffer-format.rst).
 class Archive {
@@ -49,12 +42,12 @@ class Archive {
   uint32_t inode_ = 0;
 };
 
-std::string make_initrd(const std::string& program) {
+std::string make_initrd(std::span<const uint8_t> program) {
   constexpr uint32_t kFolder = 0040755, kConsole = 0020600, kProgram = 0100755;
   Archive archive;
   archive.add("dev", kFolder, "");
   archive.add("dev/console", kConsole, "", 5, 1);
-  archive.add("init", kProgram, program);
+  archive.add("init", kProgram, {reinterpret_cast<const char*>(program.data()), program.size()});
   return archive.finish();
 }
 
@@ -123,15 +116,15 @@ Result<void> run_natively(const std::string& program, const std::vector<std::str
 Result<std::vector<BenchRow>> run_macro_suite(const std::string& engine, const BenchOptions& options,
                                               const BenchHost&) {
   const std::string path = guest_program(options);
-  auto program = read_file(path, "the guest program; build vireo-bench-guest, or say --guest");
-  if (!program) return program.error();
+  auto program = read_boot_file(path, "guest program");
+  if (!program) return Error{program.error().message + "; build vireo-bench-guest, or say --guest"};
   std::vector<std::string> arguments{"run", "-n", std::to_string(options.samples)};
   if (!options.only.empty()) arguments.push_back(options.only);
   MacroReader reader(engine);
   if (engine == "native") {
     if (auto ran = run_natively(path, arguments, reader); !ran) return ran.error();
   } else {
-    auto kernel = read_file(options.kernel, "the kernel");
+    auto kernel = read_boot_file(options.kernel, "kernel");
     if (!kernel) return kernel.error();
     const std::string initrd = make_initrd(program.value());
     std::string append = "console=ttyS0 panic=-1 quiet cryptomgr.notests --";
@@ -150,7 +143,7 @@ Result<std::vector<BenchRow>> run_macro_suite(const std::string& engine, const B
       config.engine = engine;
       config.memory_mib = kMemoryMib;
       MachineIo io;
-      io.direct_boot = DirectBootFiles{.kernel = {kernel.value().begin(), kernel.value().end()},
+      io.direct_boot = DirectBootFiles{.kernel = kernel.take(),
                                        .initrd = {initrd.begin(), initrd.end()},
                                        .command_line = append,
                                        .kernel_name = options.kernel};

@@ -101,7 +101,7 @@ Result<void> run_in_qemu(const std::string& accelerator, const BenchOptions& opt
 
 Result<std::vector<BenchRow>> run_nano_suite(const std::string& engine, const BenchOptions& options,
                                              const BenchHost& host) {
-  if (engine == "native") return run_native_operations(options);
+  if (engine == "native") return run_native_operations(options, host);
   NanoReader reader(engine, options, host);
   Result<void> ran;
   if (engine.rfind("qemu-", 0) == 0) {

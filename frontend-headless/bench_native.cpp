@@ -95,9 +95,9 @@ class ChangingFunction {
 
 }  // namespace
 
-std::vector<BenchRow> run_native_operations(const BenchOptions& options) {
+std::vector<BenchRow> run_native_operations(const BenchOptions& options, const BenchHost& host) {
   std::vector<BenchRow> rows;
-  const double tsc_per_us = BenchHost::here().tsc_hz / 1e6;
+  const double tsc_per_us = host.tsc_hz / 1e6;
   const auto add = [&](const char* name, const Operation& operation) {
     if (!is_wanted(options, name)) return;
     BenchRow row{.suite = "nano",

@@ -23,7 +23,7 @@ Result<std::vector<BenchRow>> run_macro_suite(const std::string& engine, const B
                                               const BenchHost& host);
 
 /// Natively: call and return, CPUID, RDTSC, a store into the code that follows.
-std::vector<BenchRow> run_native_operations(const BenchOptions& options);
+std::vector<BenchRow> run_native_operations(const BenchOptions& options, const BenchHost& host);
 
 /// Whether a row is asked for.
 bool is_wanted(const BenchOptions& options, std::string_view row);

@@ -1,62 +1,19 @@
 #include "frontend-headless/run_options.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 
 #include "core/isa/cpuid.h"
 #include "core/log.h"
 #include "core/machine/engine_factory.h"
 #include "devices/backends/image.h"
+#include "frontend-headless/boot_file.h"
 #include "frontend-headless/text_watch.h"
 
 namespace vireo {
 
 namespace {
-
-/// More than any kernel or initramfs; keeps a wrong file (a disk image, /dev/zero) from filling memory.
-constexpr size_t kMaxBootFileBytes = size_t{1} << 30;
-
-Result<std::vector<uint8_t>> read_file(const std::string& path, std::string_view what) {
-  const auto fail = [&](std::string_view why) -> Error {
-    return {fmt::format("{} '{}': {}", what, path, why)};
-  };
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return fail(std::strerror(errno));
-  struct stat info {};
-  std::vector<uint8_t> bytes;
-  std::string why;
-  if (fstat(fd, &info) != 0) {
-    why = std::strerror(errno);
-  } else if (S_ISDIR(info.st_mode)) {
-    why = "is a directory; give the file itself";
-  } else if (!S_ISREG(info.st_mode)) {
-    why = "is not a regular file";
-  } else if (info.st_size == 0) {
-    why = "is empty";
-  } else if (static_cast<uint64_t>(info.st_size) > kMaxBootFileBytes) {
-    why = "is larger than 1 GiB, which no kernel or initramfs is";
-  } else {
-    bytes.resize(static_cast<size_t>(info.st_size));
-    size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t n = ::read(fd, bytes.data() + done, bytes.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) {
-        why = n < 0 ? std::strerror(errno) : "became shorter while it was read";
-        break;
-      }
-      done += static_cast<size_t>(n);
-    }
-  }
-  close(fd);
-  if (!why.empty()) return fail(why);
-  return bytes;
-}
 
 Result<int64_t> parse_rtc(const std::string& text) {
   struct tm broken_down {};
@@ -277,11 +234,11 @@ Result<OpenedFiles> open_files(const RunOptions& o) {
 
   if (!o.kernel.empty()) {
     DirectBootFiles boot;
-    auto kernel = read_file(o.kernel, "kernel");
+    auto kernel = read_boot_file(o.kernel, "kernel");
     if (!kernel) return kernel.error();
     boot.kernel = kernel.take();
     if (!o.initrd.empty()) {
-      auto initrd = read_file(o.initrd, "initrd");
+      auto initrd = read_boot_file(o.initrd, "initrd");
       if (!initrd) return initrd.error();
       boot.initrd = initrd.take();
     }

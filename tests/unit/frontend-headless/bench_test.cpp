@@ -84,7 +84,7 @@ TEST(BenchNative, MeasuresWhatAProgramCanDo) {
   BenchOptions options;
   options.samples = 2;
   options.sample_us = 200;
-  const std::vector<BenchRow> rows = run_native_operations(options);
+  const std::vector<BenchRow> rows = run_native_operations(options, BenchHost::here());
   ASSERT_GE(rows.size(), 3u);
   for (const BenchRow& r : rows) {
     EXPECT_EQ(r.samples.size(), 2u) << r.name;
