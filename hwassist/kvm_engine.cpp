@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/check.h"
 #include "core/isa/cpuid.h"
 #include "core/isa/msr.h"
 #include "core/log.h"
@@ -98,19 +99,17 @@ Result<void> KvmEngine::send_msrs_here() {
   constexpr uint64_t kReasons =
       KVM_MSR_EXIT_REASON_UNKNOWN | KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_FILTER;
   if (auto done = vm_->enable(KVM_CAP_X86_USER_SPACE_MSR, kReasons); !done) return done;
-  struct Allowed {
-    uint32_t base, count;
-  };
-  static constexpr Allowed kAllowed[] = {{kMsrTsc, 1}, {0x174, 3}, {0x277, 1}, {0xc0000080, 1}};
-  std::array<std::array<uint8_t, 8>, std::size(kAllowed)> bitmaps;
-  for (auto& bitmap : bitmaps) bitmap.fill(0xff);
+  std::vector<uint32_t> allowed{kMsrTsc, kMsrEfer};
+  for (const MsrPlace& msr : kMsrs) allowed.push_back(msr.index);
+  uint8_t bitmap = 1;
   kvm_msr_filter filter{};
+  CHECK(allowed.size() <= std::size(filter.ranges));
   filter.flags = KVM_MSR_FILTER_DEFAULT_DENY;
-  for (size_t i = 0; i < std::size(kAllowed); ++i) {
+  for (size_t i = 0; i < allowed.size(); ++i) {
     filter.ranges[i].flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
-    filter.ranges[i].base = kAllowed[i].base;
-    filter.ranges[i].nmsrs = kAllowed[i].count;
-    filter.ranges[i].bitmap = bitmaps[i].data();
+    filter.ranges[i].base = allowed[i];
+    filter.ranges[i].nmsrs = 1;
+    filter.ranges[i].bitmap = &bitmap;
   }
   return vm_->vm_call(request::kSetMsrFilter, &filter);
 }

@@ -38,5 +38,6 @@ inline constexpr MsrPlace kMsrs[] = {
     {0x277, &Msrs::pat},
 };
 inline constexpr uint32_t kMsrTsc = 0x10;
+inline constexpr uint32_t kMsrEfer = 0xc0000080;  ///< goes with the segment registers
 
 }  // namespace vireo::hwassist

@@ -33,6 +33,13 @@ class KvmEngineTest : public interp::CpuBench {
     engine = made.take();
   }
   ExitReason run() { return engine->run({}); }
+  /// The device is at kDevice, and DS is there.
+  void address_device(IoRegion& device) {
+    memory->unmap({0});
+    memory->map_ram({0}, kDevice, 0, "low RAM");
+    memory->map_mmio({kDevice}, kPageSize, device, "device");
+    cpu.segment(SegReg::kDs) = {.base = kDevice, .limit = 0xffff, .selector = kDevice >> 4, .access = 0x93};
+  }
 
   std::unique_ptr<KvmEngine> engine;
 };
@@ -67,11 +74,8 @@ TEST_F(KvmEngineTest, PortsBothWaysAndInStrings) {
 }
 
 TEST_F(KvmEngineTest, DeviceMemory) {
-  memory->unmap({0});
-  memory->map_ram({0}, kDevice, 0, "low RAM");
   interp::EchoPorts device;
-  memory->map_mmio({kDevice}, kPageSize, device, "device");
-  cpu.segment(SegReg::kDs) = {.base = kDevice, .limit = 0xffff, .selector = kDevice >> 4, .access = 0x93};
+  address_device(device);
   put(kCode, {0xc6, 0x06, 0x05, 0x00, 0x77,              // mov byte [5], 77h
               0x66, 0xc7, 0x06, 0x08, 0x00, 4, 3, 2, 1,  // mov dword [8], 01020304h
               0xa1, 0x00, 0x00, 0xf4});                  // mov ax, [0]; hlt
@@ -381,11 +385,8 @@ TEST_F(KvmEngineTest, AnInterruptThatKvmDoesNotTakeIsForTheNextEngine) {
 }
 
 TEST_F(KvmEngineTest, WhatKvmCannotEmulateIsForAnotherEngine) {
-  memory->unmap({0});
-  memory->map_ram({0}, kDevice, 0, "low RAM");
   interp::EchoPorts device;
-  memory->map_mmio({kDevice}, kPageSize, device, "device");
-  cpu.segment(SegReg::kDs) = {.base = kDevice, .limit = 0xffff, .selector = kDevice >> 4, .access = 0x93};
+  address_device(device);
   cpu.fx.fcw = 0x37f;
   cpu.fx.ftw = 0;
   put(kCode, {0xd9, 0xe8,                      // fld1
