@@ -9,13 +9,13 @@ nano_test.py --observed SAMPLES                              what a run elsewher
 
 import argparse
 import pathlib
-import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 
-SKIPPED = 77
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+from bare_guest import SKIPPED, Failure, Skip, find_qemu, qemu_command, run, vireo_command
+
 SIGNATURE = b"VIREONAN"
 ROWS = ["syscall", "sysenter", "in", "out", "io-user", "cr-write", "callret", "pgfault", "divzero", "ptemod", "invlpg", "movcr3",
         "movcr3-touch", "cpuid", "rdtsc", "hlt", "mmio", "vga", "smc"]
@@ -24,14 +24,6 @@ MAY_BE_ZERO = {"hlt", "movcr3-touch", "smc"}
 # What the guest writes to the debug exit port, (V << 1) | 1.
 FINE, FAILED = 0x21, 0x23
 ALL = (1 << 64) - 1
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
 
 
 def configured(image, folder, sample_us, samples, rows=ALL):
@@ -44,42 +36,32 @@ def configured(image, folder, sample_us, samples, rows=ALL):
     return path
 
 
-def run(command, serial, seconds):
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"did not end within {seconds} s")
-    lines = serial.read_text(errors="replace").splitlines() if serial.exists() else []
-    return [line for line in lines if line], done.returncode, done.stderr
-
-
 def run_vireo(arguments, engine, *more, rows=ALL):
-    name, *words = engine.split(":")
     with tempfile.TemporaryDirectory() as folder:
         serial = pathlib.Path(folder) / "serial"
         image = configured(arguments.image, folder, arguments.sample_us, arguments.samples, rows)
-        return run([arguments.vireo, "run", "--engine", name, "--translator", ",".join(words), "--clock", "realtime", "-m", "64",
-                    "--hda", str(image), "--serial", f"file:{serial}", "--debug-exit", "--timeout", "60", *more], serial, 70)
+        command = vireo_command(arguments.vireo, engine, "realtime", image, serial)
+        return run(command + ["--timeout", "60", *more], serial, 70)
 
 
 def run_qemu(arguments):
-    qemu = shutil.which("qemu-system-i386")
-    if qemu is None:
-        raise Skip("qemu-system-i386 is not installed")
+    qemu = find_qemu()
     if arguments.qemu == "kvm" and not pathlib.Path("/dev/kvm").exists():
         raise Skip("no /dev/kvm")
     with tempfile.TemporaryDirectory() as folder:
         serial = pathlib.Path(folder) / "serial"
         image = configured(arguments.image, folder, arguments.sample_us, arguments.samples)
-        cpu = "host" if arguments.qemu == "kvm" else "core2duo"
-        return run([qemu, "-accel", arguments.qemu, "-cpu", cpu, "-m", "64", "-display", "none", "-nodefaults", "-no-reboot",
-                    "-drive", f"if=ide,format=raw,file={image}", "-serial", f"file:{serial}",
-                    "-device", "isa-debug-exit,iobase=0xf4,iosize=4"], serial, 60)
+        return run(qemu_command(qemu, arguments.qemu, image, serial), serial, 60)
+
+
+def lines_of(text):
+    return [line for line in text.splitlines() if line]
 
 
 def check(result, samples, rows=ROWS, skipped=()):
     """Raises Failure unless the run ended well, with these rows, and those others skipped."""
-    lines, status, errors = result
+    text, status, errors = result
+    lines = lines_of(text)
 
     def fail(why):
         raise Failure(f"{why}; status {status} {errors.strip()}\n" + "\n".join(lines))
@@ -107,11 +89,12 @@ def check_vireo(arguments):
         check(result, arguments.samples)
         print(f"{engine}: {len(ROWS)} rows", flush=True)
         if arguments.show:
-            print("\n".join(result[0]))
+            print("\n".join(lines_of(result[0])))
     some = ["in", "hlt"]
     check(run_vireo(arguments, "interp", rows=sum(1 << ROWS.index(row) for row in some)), arguments.samples, some)
     check(run_vireo(arguments, "interp", "--cpu", "pentium"), arguments.samples, skipped=["sysenter"])
-    lines, status, _ = run_vireo(arguments, "interp", "--cpu", "486")
+    text, status, _ = run_vireo(arguments, "interp", "--cpu", "486")
+    lines = lines_of(text)
     if status != FAILED or lines[-1] != "FAIL no TSC":
         raise Failure(f"486: status {status}\n" + "\n".join(lines))
 
@@ -131,15 +114,14 @@ def main():
         parser.error("IMAGE, or --observed")
     try:
         if arguments.observed:
-            lines = [line for line in sys.stdin.read().splitlines() if line]
-            check((lines, FINE, "the run's end is its caller's business"), arguments.observed)
+            check((sys.stdin.read(), FINE, "the run's end is its caller's business"), arguments.observed)
         if arguments.vireo:
             check_vireo(arguments)
         if arguments.qemu:
             result = run_qemu(arguments)
             check(result, arguments.samples)
             if arguments.show:
-                print("\n".join(result[0]))
+                print("\n".join(lines_of(result[0])))
     except Skip as reason:
         print(f"skipped: {reason}")
         return SKIPPED

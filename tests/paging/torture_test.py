@@ -15,30 +15,22 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 import tomllib
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "system"))
+from bare_guest import SKIPPED, Failure, Skip, find_qemu, qemu_command, run, tail, vireo_command
+
 EXPECTED = HERE / "expected.txt"
-SKIPPED = 77
 CONFIG = ["steps", "seed", "verbose", "first", "modes", "cases", "rounds", "tasks"]  # the dwords behind the marker, torture.asm
 MARKER = b"PGTORTUR"
 # What the guest writes to the debug exit port, (V << 1) | 1.
 FINE, NOT_ALLOWED, CANNOT = 0x21, 0x23, 0x25
 HASH_EVERY = 64
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
 
 
 def configured(image, settings, folder):
@@ -56,20 +48,6 @@ def with_settings(image, settings):
     return data
 
 
-def run(command, serial, seconds):
-    """The guest's text and the status that it ended with."""
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        raise Failure(f"did not end within {seconds} s; it had written:\n{tail(serial)}")
-    text = serial.read_text(errors="replace") if serial.exists() else ""
-    return text, done.returncode, done.stderr
-
-
-def tail(serial):
-    return "\n".join(serial.read_text(errors="replace").splitlines()[-3:]) if serial.exists() else "nothing"
-
-
 def observations(text):
     """The lines between BEGIN and END by their first three words: mode, case and number."""
     lines = text.splitlines()
@@ -85,13 +63,11 @@ def observations(text):
 
 
 def run_vireo(vireo, engine, image, settings, seconds=120):
-    name, *words = engine.split(":")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         serial, state = folder / "serial", folder / "state"
-        command = [vireo, "run", "--engine", name, "--translator", ",".join(words), "--clock", "virtual", "-m", "64",
-                   "--hda", str(configured(image, settings, folder)), "--serial", f"file:{serial}", "--debug-exit",
-                   "--final-state", str(state), "--timeout", str(seconds)]
+        command = vireo_command(vireo, engine, "virtual", configured(image, settings, folder), serial)
+        command += ["--final-state", str(state), "--timeout", str(seconds)]
         text, status, errors = run(command, serial, seconds + 10)
         if status not in (FINE, NOT_ALLOWED):
             raise Failure(f"{engine}: status {status}: {errors.strip()}\n{tail(serial)}")
@@ -101,17 +77,12 @@ def run_vireo(vireo, engine, image, settings, seconds=120):
 
 
 def run_qemu(accelerator, image, settings, seconds):
-    qemu = shutil.which("qemu-system-i386")
-    if qemu is None:
-        raise Skip("qemu-system-i386 is not installed")
+    qemu = find_qemu()
     if accelerator == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise Skip("/dev/kvm cannot be used")
     with tempfile.TemporaryDirectory() as folder:
         serial = pathlib.Path(folder) / "serial"
-        cpu = "host" if accelerator == "kvm" else "core2duo"
-        command = [qemu, "-accel", accelerator, "-cpu", cpu, "-m", "64", "-display", "none", "-nodefaults", "-no-reboot",
-                   "-drive", f"if=ide,format=raw,file={configured(image, settings, folder)}",
-                   "-serial", f"file:{serial}", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+        command = qemu_command(qemu, accelerator, configured(image, settings, folder), serial)
         try:
             text, status, errors = run(command, serial, seconds)
         except Failure as failure:
