@@ -5,6 +5,7 @@ compare.py                               all rows and boots, TCG and Vireo's eng
 compare.py --engines bt,interp --only switch,x87 --rounds 1
 compare.py --engines bt,bt:no-windows --no-tcg
 compare.py --only gzip,bzip2,xz,python --budget-ms 15000     whole programs
+compare.py --only processes --memory 3072 --budget-ms 30000  40 processes with 64 MiB each
 compare.py --engines interp --no-tcg --scale 20 --only integer,boot
 
 A round is one run each of: native, TCG, every engine. Ratios are taken within a round; the table has the median round and,
@@ -66,6 +67,7 @@ def parse_arguments():
     parser.add_argument("--scale", type=int, default=1, help="divide the work of every row, for slow engines")
     parser.add_argument("--budget-ms", type=int, default=3000, help="no further repetitions of a row after so long (default 3000)")
     parser.add_argument("--silence-s", type=float, default=180, help="end a run that prints nothing for so long (default 180)")
+    parser.add_argument("--memory", type=int, metavar="MIB", default=runs.MEMORY_MIB, help="of the guest (default %(default)s); row processes needs 3072")
     parser.add_argument("--kernel-append", default="", help="more kernel options")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write all figures here")
     parser.add_argument("--vireo", type=pathlib.Path, default=build / "frontend-headless/vireo")
@@ -84,7 +86,7 @@ def main():
 
 
 def compare(arguments):
-    makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append,
+    makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.memory, arguments.kernel_append,
                           rows=(arguments.only or "").split(","))
     every, standard = makers.list_rows()
     chosen = arguments.only.split(",") if arguments.only else [*standard, *BOOTS]
@@ -105,9 +107,10 @@ def compare(arguments):
     results = Results(rows, boots, [runner.name for runner in emulators])
 
     facts = host_facts(results.runners)
-    facts["guest"] = f"Linux {guest_kernel(makers.kernel_and_initrd()[0])}, {runs.MEMORY_MIB} MiB, work / {arguments.scale}"
+    facts["guest"] = f"Linux {guest_kernel(makers.kernel_and_initrd()[0])}, {arguments.memory} MiB, work / {arguments.scale}"
     if makers.is_twin():
-        facts["native"] = "64-bit code of the same source: this host's kernel does not run 32-bit programs"
+        facts["native"] = ("64-bit code of the same source, but with no more than i386's registers, and Debian's amd64 programs: this "
+                           "host's kernel does not run 32-bit programs")
     if without_tcg:
         facts["QEMU"] = without_tcg
     print("".join(f"{name}: {fact}\n" for name, fact in facts.items()), flush=True)
@@ -118,7 +121,7 @@ def compare(arguments):
         results.note("interrupted: not all rounds are in the table")
     print(render(results))
     if arguments.json:
-        settings = {name: getattr(arguments, name) for name in ("rounds", "repetitions", "scale", "budget_ms", "kernel_append")}
+        settings = {name: getattr(arguments, name) for name in ("rounds", "repetitions", "scale", "budget_ms", "memory", "kernel_append")}
         arguments.json.write_text(json.dumps({"facts": facts, "settings": settings, **results.as_json()}, indent=2) + "\n")
     return 0
 

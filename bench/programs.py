@@ -1,4 +1,4 @@
-"""What the rows that run whole programs need: files of Debian's i386 packages, by the names that guest/programs.c uses."""
+"""What the rows that run whole programs need: files of Debian's packages, by the names that guest/programs.c uses."""
 
 import pathlib
 import shutil
@@ -7,20 +7,23 @@ import tempfile
 ROWS = ("gzip", "bzip2", "xz", "python")
 WORK = pathlib.Path(__file__).resolve().parent / "guest/work.py"
 TEXT_BYTES = 4 << 20
-# Name below programs/: package, path in it ("*": any characters).
+TRIPLETS = {"i386": "i386-linux-gnu", "amd64": "x86_64-linux-gnu"}
+LOADERS = {"i386": "ld-linux.so.2", "amd64": "ld-linux-x86-64.so.2"}
+# Name below programs/: package, path in it.
 FILES = {
-    "ld.so": ("libc6:i386", "lib/i386-linux-gnu/ld-linux.so.2"),
-    "lib/libc.so.6": ("libc6:i386", "lib/i386-linux-gnu/libc.so.6"),
-    "lib/libm.so.6": ("libc6:i386", "lib/i386-linux-gnu/libm.so.6"),
-    "lib/libbz2.so.1.0": ("libbz2-1.0:i386", "lib/i386-linux-gnu/libbz2.so.1.0"),
-    "lib/liblzma.so.5": ("liblzma5:i386", "lib/i386-linux-gnu/liblzma.so.5"),
-    "lib/libz.so.1": ("zlib1g:i386", "lib/i386-linux-gnu/libz.so.1"),
-    "lib/libexpat.so.1": ("libexpat1:i386", "lib/i386-linux-gnu/libexpat.so.1"),
-    "bin/gzip": ("gzip:i386", "bin/gzip"),
-    "bin/bzip2": ("bzip2:i386", "bin/bzip2"),
-    "bin/xz": ("xz-utils:i386", "usr/bin/xz"),
-    "bin/python3": ("python3.11-minimal:i386", "usr/bin/python3.11"),
+    "ld.so": ("libc6", "lib/{triplet}/{loader}"),
+    "lib/libc.so.6": ("libc6", "lib/{triplet}/libc.so.6"),
+    "lib/libm.so.6": ("libc6", "lib/{triplet}/libm.so.6"),
+    "lib/libbz2.so.1.0": ("libbz2-1.0", "lib/{triplet}/libbz2.so.1.0"),
+    "lib/liblzma.so.5": ("liblzma5", "lib/{triplet}/liblzma.so.5"),
+    "lib/libz.so.1": ("zlib1g", "lib/{triplet}/libz.so.1"),
+    "lib/libexpat.so.1": ("libexpat1", "lib/{triplet}/libexpat.so.1"),
+    "bin/gzip": ("gzip", "bin/gzip"),
+    "bin/bzip2": ("bzip2", "bin/bzip2"),
+    "bin/xz": ("xz-utils", "usr/bin/xz"),
+    "bin/python3": ("python3.11-minimal", "usr/bin/python3.11"),
 }
+# Of one architecture for all: the text is made of it.
 LIBRARY = ("libpython3.11-minimal:i386", "usr/lib/python3.11")
 
 
@@ -34,9 +37,9 @@ def find(packages, package, path):
     raise PackageError(f"package {package} has no {path}")
 
 
-def make(packages, folder):
+def make(packages, folder, architecture="i386"):
     """The folder that has "programs" in it, made below `folder` if it is not there yet or older than these scripts."""
-    root = folder / "bench-programs"
+    root = folder / f"bench-programs-{architecture}"
     newest = max(path.stat().st_mtime for path in (pathlib.Path(__file__), WORK))
     if root.exists() and root.stat().st_mtime >= newest:
         return root
@@ -44,10 +47,11 @@ def make(packages, folder):
     with tempfile.TemporaryDirectory(dir=folder) as work:
         made = pathlib.Path(work) / "made"
         programs = made / "programs"
-        for name, source in FILES.items():
+        for name, (package, path) in FILES.items():
             target = programs / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(find(packages, *source), target)
+            path = path.format(triplet=TRIPLETS[architecture], loader=LOADERS[architecture])
+            shutil.copy(find(packages, f"{package}:{architecture}", path), target)
         library = find(packages, *LIBRARY)
         sources = sorted(path for path in library.rglob("*.py"))
         for path in sources:

@@ -28,13 +28,14 @@ def main():
     parser.add_argument("--scale", type=int, default=1, help="divide the work")
     parser.add_argument("--budget-ms", type=int, default=60000)
     parser.add_argument("--prefix", default="", help="a program to run it under")
+    parser.add_argument("--memory", type=int, metavar="MIB", default=runs.MEMORY_MIB, help="of the guest (default %(default)s); row processes needs 3072")
     parser.add_argument("--kernel-append", default="")
     parser.add_argument("--vireo", type=pathlib.Path, default=build / "frontend-headless/vireo")
     parser.add_argument("--guest", type=pathlib.Path, default=build / "bench/vireo-bench-guest")
     parser.add_argument("--cache", type=pathlib.Path, default=runs.ROOT / "build/guests", help="of packages and images")
     arguments = parser.parse_args(words[:words.index("--")] if "--" in words else words)
     try:
-        makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.kernel_append, extra,
+        makers = runs.Runners(arguments.vireo, arguments.guest, arguments.cache, arguments.memory, arguments.kernel_append, extra,
                               rows=arguments.rows.split(","))
         runner = makers.make(arguments.engine)
     except runs.Missing as missing:

@@ -22,7 +22,7 @@ QEMU = "qemu-system-i386"
 # Both offer SSE2 and more: an Intel Core 2 in 32-bit mode.
 QEMU_CPU = "core2duo"
 VIREO_CPU = "core2duo-32"
-MEMORY_MIB = "256"
+MEMORY_MIB = 256  # of the guest
 CONSOLE = "console=ttyS0 panic=-1"
 # The kernel's tests of its own ciphers take longer than the benchmarks, and its messages go through the timed serial line.
 BENCH_APPEND = CONSOLE + " quiet cryptomgr.notests"
@@ -148,8 +148,9 @@ class Native:
 class Emulator:
     """Starts the kernel with the guest program as its first process."""
 
-    def __init__(self, name, kernel, initrd, append, extra):
-        self.name, self.kernel, self.initrd, self.append, self.extra = name, kernel, initrd, append, extra
+    def __init__(self, name, kernel, initrd, memory_mib, append, extra):
+        self.name, self.kernel, self.initrd, self.memory_mib = name, kernel, initrd, memory_mib
+        self.append, self.extra = append, extra
 
     def bench_command(self, words):
         return self.command(f"{BENCH_APPEND} {self.append} -- {' '.join(words)}")
@@ -160,7 +161,7 @@ class Emulator:
 
 class Tcg(Emulator):
     def command(self, append):
-        return [QEMU, "-accel", "tcg", "-cpu", QEMU_CPU, "-m", MEMORY_MIB, "-display", "none", "-nic", "none", "-no-reboot",
+        return [QEMU, "-accel", "tcg", "-cpu", QEMU_CPU, "-m", self.memory_mib, "-display", "none", "-nic", "none", "-no-reboot",
                 "-monitor", "none", "-serial", "stdio", "-kernel", self.kernel, "-initrd", self.initrd, "-append", append,
                 *self.extra]
 
@@ -170,7 +171,7 @@ class Vireo(Emulator):
 
     def command(self, append):
         engine, *words = self.name.split(":")
-        return [self.program, "run", "--engine", engine, "--translator", ",".join(words), "--clock", "realtime", "--cpu", VIREO_CPU, "-m", MEMORY_MIB,
+        return [self.program, "run", "--engine", engine, "--translator", ",".join(words), "--clock", "realtime", "--cpu", VIREO_CPU, "-m", self.memory_mib,
                 "--no-reboot", "--serial", "stdio", "--kernel", self.kernel, "--initrd", self.initrd, "--append", append,
                 *self.extra]
 
@@ -178,32 +179,37 @@ class Vireo(Emulator):
 class Runners:
     """Makes runners by name: native, tcg, or an engine of Vireo; with the files that these rows need."""
 
-    def __init__(self, vireo, guest, cache, append="", extra=(), rows=()):
+    def __init__(self, vireo, guest, cache, memory_mib=MEMORY_MIB, append="", extra=(), rows=()):
         Vireo.program = pathlib.Path(vireo)
-        self.guest, self.cache, self.append, self.extra = pathlib.Path(guest), pathlib.Path(cache), append, list(extra)
+        self.guest, self.cache, self.memory_mib = pathlib.Path(guest), pathlib.Path(cache), memory_mib
+        self.append, self.extra = append, list(extra)
         self.boot_files = None
         self.folder = None
         self.native = None
         if any(row in programs.ROWS for row in rows):
-            from packages import Packages
-
-            self.folder = programs.make(Packages(self.cache), self.cache.resolve() / "images")
+            self.folder = self.program_files("i386")
         if not self.guest.exists():
             raise Missing(f"{guest} is not there; build it (cmake --build --preset release --target vireo-bench-guest) "
                           "or say --guest")
 
     def make(self, name):
         if name == "native":
-            return Native(self.native_program(), self.folder)
+            folder = self.program_files("amd64") if self.folder and self.is_twin() else self.folder
+            return Native(self.native_program(), folder)
         if name == "tcg":
             if shutil.which(QEMU) is None:
                 raise Missing(f"{QEMU} is not on this machine (Debian: apt install qemu-system-x86); without it there is no "
                               "TCG column")
-            return Tcg(name, *self.kernel_and_initrd(), self.append, self.extra)
+            return Tcg(name, *self.kernel_and_initrd(), self.memory_mib, self.append, self.extra)
         if not Vireo.program.exists():
             raise Missing(f"{Vireo.program} is not there; build it (cmake --build --preset release --target vireo) or say "
                           "--vireo")
-        return Vireo(name, *self.kernel_and_initrd(), self.append, self.extra)
+        return Vireo(name, *self.kernel_and_initrd(), self.memory_mib, self.append, self.extra)
+
+    def program_files(self, architecture):
+        from packages import Packages  # only here: it asks for packages
+
+        return programs.make(Packages(self.cache), self.cache.resolve() / "images", architecture)
 
     def kernel_and_initrd(self):
         if self.boot_files is None:

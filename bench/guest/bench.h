@@ -55,6 +55,7 @@ void setup_fork(void);
 uint32_t run_fork(uint32_t units);
 uint32_t run_exec(uint32_t units);
 uint32_t run_pages(uint32_t units);
+uint32_t run_processes(uint32_t units);
 void setup_smc(void);
 uint32_t run_smc(uint32_t units);
 uint32_t run_gzip(uint32_t units);

@@ -34,9 +34,18 @@ static int32_t fork_child(void) {
   return child;
 }
 
+static void open_pipe(int32_t ends[2]) {
+  if (syscall1(kSysPipe, word(ends)) < 0) fail("pipe", 0);
+}
+
+static void close_pipe(const int32_t ends[2]) {
+  for (int end = 0; end < 2; end++) syscall1(kSysClose, (uint32_t)ends[end]);
+}
+
 uint32_t run_pipe(uint32_t units) {
   int32_t there[2], back[2];
-  if (syscall1(kSysPipe, word(there)) < 0 || syscall1(kSysPipe, word(back)) < 0) fail("pipe", 0);
+  open_pipe(there);
+  open_pipe(back);
   const int32_t child = fork_child();
   uint8_t byte = 0;
   if (child == 0) {
@@ -54,10 +63,8 @@ uint32_t run_pipe(uint32_t units) {
     sum += byte;
   }
   reap(child);
-  for (int end = 0; end < 2; end++) {
-    syscall1(kSysClose, (uint32_t)there[end]);
-    syscall1(kSysClose, (uint32_t)back[end]);
-  }
+  close_pipe(there);
+  close_pipe(back);
   return sum;
 }
 
@@ -105,4 +112,49 @@ uint32_t run_pages(uint32_t units) {
     unmap_memory(memory, kBytes);
   }
   return sum;
+}
+
+// --- processes: so many at once, each with memory of its own, which they write in turn
+enum { kProcesses = 40, kProcessBytes = 64 << 20 };
+
+/// For each byte that comes, counts up the first word of each page; says how many had the wrong count.
+static _Noreturn void write_in_turn(int32_t turns, int32_t done) {
+  uint8_t* const memory = map_memory(kProcessBytes, 0);
+  uint8_t byte;
+  for (uint32_t turn = 0; syscall3(kSysRead, (uint32_t)turns, word(&byte), 1) == 1; turn++) {
+    uint32_t wrong = 0;
+    for (uint32_t i = 0; i < kProcessBytes; i += kPage) wrong += (*(uint32_t*)(memory + i))++ != turn;
+    if (syscall3(kSysWrite, (uint32_t)done, word(&wrong), sizeof(wrong)) != sizeof(wrong)) break;
+  }
+  syscall1(kSysExit, 0);
+  __builtin_unreachable();
+}
+
+uint32_t run_processes(uint32_t units) {
+  int32_t turns[kProcesses][2], done[2], children[kProcesses];
+  open_pipe(done);
+  for (int i = 0; i < kProcesses; i++) {
+    open_pipe(turns[i]);
+    children[i] = fork_child();
+    if (children[i] != 0) continue;
+    // No process may keep a writing end open that another one waits for the end of.
+    for (int j = 0; j <= i; j++) syscall1(kSysClose, (uint32_t)turns[j][1]);
+    write_in_turn(turns[i][0], done[1]);
+  }
+  uint32_t all_wrong = 0;
+  for (uint32_t unit = 0; unit < units; unit++) {
+    for (int i = 0; i < kProcesses; i++) {
+      uint8_t byte = 0;
+      uint32_t wrong;
+      if (syscall3(kSysWrite, (uint32_t)turns[i][1], word(&byte), 1) != 1) fail("pipe write", 0);
+      if (syscall3(kSysRead, (uint32_t)done[0], word(&wrong), sizeof(wrong)) != sizeof(wrong))
+        fail("pipe read", 0);
+      all_wrong += wrong;
+    }
+  }
+  for (int i = 0; i < kProcesses; i++) close_pipe(turns[i]);
+  for (int i = 0; i < kProcesses; i++) reap(children[i]);
+  close_pipe(done);
+  if (all_wrong != 0) fail("pages with a wrong count", (int)all_wrong);
+  return units;
 }

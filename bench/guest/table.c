@@ -25,12 +25,11 @@ const Benchmark kBenchmarks[] = {
     {"copy-rep", setup_copy, run_copy_rep, release_buffer, 400, 1},
     {"fill-rep", setup_copy, run_fill_rep, release_buffer, 400, 1},
     {"copy-sse", setup_copy, run_copy_sse, release_buffer, 400, 1},
-#ifndef __x86_64__
+    {"processes", 0, run_processes, 0, 3, 1},
     // whole programs, which have to be there
     {"gzip", 0, run_gzip, 0, 1, 1},
     {"bzip2", 0, run_bzip2, 0, 1, 1},
     {"xz", 0, run_xz, 0, 1, 1},
     {"python", 0, run_python, 0, 1, 1},
-#endif
 };
 const uint32_t kBenchmarkCount = sizeof(kBenchmarks) / sizeof(kBenchmarks[0]);
