@@ -82,8 +82,15 @@ void GuestMemory::add_range(Range range) {
   CHECK(is_free({range.start}, range.size));
   auto position = std::upper_bound(ranges_.begin(), ranges_.end(), range.start,
                                    [](uint64_t address, const Range& r) { return address < r.start; });
-  ranges_.insert(position, std::move(range));
-  layout_changed();
+  tell_of_change(*ranges_.insert(position, std::move(range)));
+}
+
+void GuestMemory::tell_of_change(const Range& range) {
+  if (range.kind != Kind::kMmio) {
+    layout_changed();
+    return;
+  }
+  for (MemoryListener* listener : listeners_) listener->on_mmio_changed();
 }
 
 void GuestMemory::map_ram(Gpa start, uint64_t size, uint64_t ram_offset, std::string name) {
@@ -103,8 +110,9 @@ void GuestMemory::unmap(Gpa start) {
   auto found =
       std::find_if(ranges_.begin(), ranges_.end(), [&](const Range& r) { return r.start == start.value; });
   CHECK(found != ranges_.end());
+  const Range gone = std::move(*found);
   ranges_.erase(found);
-  layout_changed();
+  tell_of_change(gone);
 }
 
 bool GuestMemory::is_free(Gpa start, uint64_t size) const {

@@ -31,9 +31,12 @@ class MemoryListener {
     static_cast<void>(start);
     static_cast<void>(size);
   }
-  /// The layout changed (PAM, PCI BAR, A20) or RAM was rewritten past the marks (contents_replaced()): cached
-  /// host pointers and everything made of code are stale.
+  /// Where RAM and ROM lie changed (PAM, ROM BAR, A20) or RAM was rewritten past the marks
+  /// (contents_replaced()): cached host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
+  /// MMIO came or went, where neither RAM nor ROM is mapped (PCI BAR). To caches of host pointers and of code
+  /// it is all one: such pages have neither, before or after.
+  virtual void on_mmio_changed() {}
   /// The RAM page (A20 applied) has just been marked, for code or tables: whoever caches write permission
   /// must now come the slow way.
   virtual void on_code_marked(Gpa page) { static_cast<void>(page); }
@@ -205,6 +208,7 @@ class GuestMemory {
 
   GuestMemory(int memfd, uint8_t* ram, uint64_t ram_bytes);
   void add_range(Range range);
+  void tell_of_change(const Range& range);
   const Range* find(uint64_t address) const;
   static bool holds_code(uint8_t mark) { return (mark & ~(kMixedMark | kTablesMark)) != 0; }
   friend class CodeOwner;

@@ -29,6 +29,7 @@ class KvmMemory final : public MemoryListener {
   // The guest's own stores are not told to anybody, so that nobody is told of others' either.
   void on_code_written(Gpa, uint64_t, Writer) override {}
   void on_layout_changed() override { stale_ = true; }
+  void on_mmio_changed() override { stale_ = true; }  // some of it may be writes that wait
 
  private:
   struct Free {

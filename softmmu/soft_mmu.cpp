@@ -67,13 +67,14 @@ std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege pri
   Translation translation = walk.translation();
   translation.page.value &= memory_.a20_mask();
   tlb_.publish(tlb_.add(address, privilege, translation, memory_.page(translation.page)), write_protect());
-  if (translation.page_size > kPageSize) fill_around(address, privilege, translation);
+  if (translation.page_size > kPageSize || !(cpu_.cr0 & cr0::kPg))
+    fill_around(address, privilege, translation);
   return std::nullopt;
 }
 
 void SoftMmu::fill_around(Gla address, Privilege privilege, Translation translation) {
   if (address.value / kPageSize >= TlbTables::kPages || tlb_.size() > SoftTlb::kMaxEntries / 2) return;
-  // The same walk, so nobody can tell: to the guest it is one page.
+  // The same walk, or none, so nobody can tell.
   constexpr uint64_t kAround = 16 * kPageSize;
   const uint64_t first = address.value & ~(kAround - 1);
   const Gpa physical{translation.page.value & ~(kAround - 1)};

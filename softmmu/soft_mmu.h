@@ -59,7 +59,8 @@ class SoftMmu final : public Mmu, private MemoryListener {
   void on_layout_changed() override;
   void on_code_marked(Gpa page) override { tlb_.withhold_writes(page); }
 
-  /// Gives some neighbours of a page, pieces of the same large page, its translation.
+  /// Gives some neighbours of a page its translation: pieces of the same large page, or of memory without
+  /// paging.
   void fill_around(Gla address, Privilege privilege, Translation translation);
   PageFault page_fault(Gla address, Access access, Privilege privilege, uint32_t cause);
   Controls controls() const;

@@ -29,6 +29,7 @@ class MockListener : public MemoryListener {
  public:
   MOCK_METHOD(void, on_code_written, (Gpa start, uint64_t size, Writer writer), (override));
   MOCK_METHOD(void, on_layout_changed, (), (override));
+  MOCK_METHOD(void, on_mmio_changed, (), (override));
 };
 
 class GuestMemoryTest : public testing::Test {
@@ -173,9 +174,13 @@ TEST_F(GuestMemoryTest, LayoutChangesAreToldOnceEach) {
   MockListener listener;
   RecordingRegion region;
   memory_->add_listener(listener);
+  EXPECT_CALL(listener, on_mmio_changed).Times(2);
   EXPECT_CALL(listener, on_layout_changed).Times(4);
   memory_->map_mmio({0xfee00000}, 0x1000, region, "apic");
   memory_->unmap({0xfee00000});
+  std::vector<uint8_t> rom(0x1000);
+  memory_->map_rom({0xfff00000}, rom, "flash");
+  memory_->unmap({0xfff00000});
   memory_->set_a20(false);
   memory_->set_a20(false);
   memory_->set_shadow({0xc0000}, 0x4000, Shadow::kReadRam);

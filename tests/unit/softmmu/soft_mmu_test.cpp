@@ -110,6 +110,21 @@ TEST_F(SoftMmuTest, WithoutPagingLinearIsPhysical) {
   EXPECT_EQ(mmu->fast_write({0x5ffd}, 4, Privilege::kSupervisor), nullptr) << "crosses the page";
 }
 
+TEST_F(SoftMmuTest, WithoutPagingNeighboursComeWithAPage) {
+  ASSERT_EQ(user(0x425000, Access::kWrite), -1);
+  EXPECT_EQ(counter("tlb/entries"), 16u);
+  for (uint64_t page = 0x420000; page < 0x430000; page += kPageSize) {
+    EXPECT_EQ(physical(page, Privilege::kUser), page);
+    EXPECT_NE(mmu->fast_write({page}, 1, Privilege::kUser), nullptr);
+    EXPECT_FALSE(readable(page)) << "of the other privilege";
+  }
+  EXPECT_FALSE(readable(0x41f000, Privilege::kUser));
+  EXPECT_FALSE(readable(0x430000, Privilege::kUser));
+  mmu->invalidate_page({0x421000});
+  EXPECT_FALSE(readable(0x421000, Privilege::kUser));
+  EXPECT_TRUE(readable(0x422000, Privilege::kUser)) << "not pieces of one page";
+}
+
 TEST_F(SoftMmuTest, ErrorCodesOfEveryRefusal) {
   enable_paging();
   set(kTable, 1, 0x5000 | kP);       // supervisor, read-only
@@ -504,6 +519,27 @@ TEST_F(SoftMmuTest, MmioIsSplitIntoPowersOfTwo) {
   EXPECT_EQ(region.last_size, 2u);
   EXPECT_EQ(bytes[7], 0x88);
   EXPECT_EQ(bytes[9], 0x22);
+}
+
+TEST_F(SoftMmuTest, MmioThatComesOrGoesIsSeenAndLeavesTranslationsAlone) {
+  CountingRegion region;
+  enable_paging();
+  set(kTable, 1, 0x5000 | kP | kW);
+  set(kTable, 2, 0xfe000000 | kP | kW);
+  ASSERT_EQ(system(0x1000, Access::kRead), -1);
+  const auto read = [&] {
+    uint32_t value = 0;
+    mmu->read_slow({0x2004}, Privilege::kSupervisor, &value, 4);
+    return value;
+  };
+  EXPECT_EQ(read(), 0xffffffffu);
+  memory->map_mmio({0xfe000000}, kPageSize, region, "bar");
+  EXPECT_EQ(read(), 0x44332211u);
+  EXPECT_EQ(region.last_offset, 4u);
+  memory->unmap({0xfe000000});
+  EXPECT_EQ(read(), 0xffffffffu);
+  EXPECT_TRUE(readable(0x1000));
+  EXPECT_EQ(counter("tlb/flushes"), 1u) << "of enable_paging()";
 }
 
 TEST_F(SoftMmuTest, A20AppliesToPhysicalAddresses) {
