@@ -203,7 +203,8 @@ void AddressSpaces::note_write(unsigned number, Range range) {
   // What has been found since the load stays, as it would have without keeping. Of the rest nobody knows if
   // it has been used since; gone is what most guests expect of it. Who relies on its host address must know.
   if (tlb_.drop_range(number, range.page, range.count, true) != 0) tlb_.renew_generation();
-  if (!s.all_stale) {
+  // Mostly a page that was not present becomes it, and there is nothing that could stay.
+  if (!s.all_stale && tlb_.has_any(number, range.page, range.count)) {
     s.stale.push_back(range);
     if (s.stale.size() <= kMostStale) return;
     s.stale.clear();

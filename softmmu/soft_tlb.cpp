@@ -265,6 +265,18 @@ size_t SoftTlb::drop_range(unsigned number, uint64_t first_page, uint64_t count,
   return dropped;
 }
 
+bool SoftTlb::has_any(unsigned number, uint64_t first_page, uint64_t count) const {
+  const Space& space = *spaces_[number];
+  for (uint64_t page = first_page; page < first_page + count; ++page) {
+    if (space.in_region[page / kRegionPages] == 0) {
+      page |= kRegionPages - 1;
+    } else if (space.slots[0][page] != 0 || space.slots[1][page] != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void SoftTlb::drop_space(unsigned number) {
   if (!spaces_[number]) return;
   std::vector<uint32_t>& list = spaces_[number]->list;

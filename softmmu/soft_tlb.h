@@ -107,6 +107,8 @@ class SoftTlb {
   /// Drops the translations of `count` pages that are not global and below 4 GiB; if `survivors_only`, those
   /// that were there before the latest enter(). Returns how many there were.
   size_t drop_range(unsigned space, uint64_t first_page, uint64_t count, bool survivors_only = false);
+  /// Whether the space has translations of these that are not global.
+  bool has_any(unsigned space, uint64_t first_page, uint64_t count) const;
   /// Drops all that are not global. Costs what it drops.
   void drop_space(unsigned space);
   void flush();

@@ -170,6 +170,9 @@ bool WindowPolicy::look(uint64_t rip, uint64_t retired) {
   if (after_ == 0) return false;
   charge(retired);
   if (!supervisor_) return judge(*running_, Privilege::kUser);
+  // A program that mostly has the kernel work for it hardly ever runs when somebody looks.
+  State& program = states_[mmu_.space()][static_cast<unsigned>(Privilege::kUser)];
+  if (program.on && program.serial == mmu_.space_serial()) judge(program, Privilege::kUser);
   const bool global = mmu_.is_global({rip}, Privilege::kSupervisor);
   if (!shared_.on) return judge(global ? shared_ : *running_, Privilege::kSupervisor);
   not_global_ = global ? 0 : not_global_ + 1;
@@ -190,7 +193,12 @@ bool WindowPolicy::judge(State& s, Privilege privilege) {
   const int64_t refused_cost = HostCosts::instructions(costs_.signal) + kLeavingCost;
   const int64_t paid = s.cost - before + std::exchange(s.refused, 0) * refused_cost;
   s.earning += executed;
-  s.balance = std::min(s.balance + executed - paid, s.credit);
+  s.balance += executed - paid;
+  if (s.balance >= s.credit) {
+    // What it was given for filling it has been earned. From now on it may lose as much as to fill it anew.
+    s.credit = std::min(s.credit, kCredit + static_cast<int64_t>(s.window->mappings()) * map_cost());
+    s.balance = s.credit;
+  }
   if (s.balance >= 0) return false;
   demote(s);
   return true;

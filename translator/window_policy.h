@@ -42,6 +42,7 @@ class WindowPolicy {
     supervisor_ = privilege == Privilege::kSupervisor;
     running_ = supervisor_ && shared_.on ? &shared_ : &state(privilege);
     running_->entered = retired;
+    settle();
     return running_->on ? running_->window->base() : 0;
   }
 
@@ -68,11 +69,10 @@ class WindowPolicy {
   /// To be called now and then; `rip` is linear. True if enter() has another answer now.
   bool look(uint64_t rip, uint64_t retired);
 
+  /// Of what is running. Others have time until they are entered: a process that ends loses page after page,
+  /// and never runs again.
   void settle() {
-    if (shared_.window) shared_.window->settle();
-    for (const State& s : states_[mmu_.space()]) {
-      if (s.window) s.window->settle();
-    }
+    if (running_->on) running_->window->settle();
   }
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const;
 

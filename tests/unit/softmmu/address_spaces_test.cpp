@@ -175,6 +175,29 @@ TEST_P(AddressSpacesTest, AStaleTranslationOfAnEarlierLoadGoes) {
   EXPECT_NE(keeping_.mmu->exec_generation(Privilege::kUser), generation);
 }
 
+TEST_P(AddressSpacesTest, PagesThatBecomePresentMakeNothingStale) {
+  set_up();
+  constexpr unsigned kFirst = kTableEntries, kPages = 300;  // more than the stale ranges that are remembered
+  keeping_.load_cr3(root(0));
+  for (unsigned i = kFirst; i < kFirst + kPages; ++i) {
+    const uint64_t linear = i * kPageSize;
+    ASSERT_EQ(keeping_.touch(linear, Access::kRead, Privilege::kUser), 4);
+    write_entry(keeping_, table(0) + i * entry_size(), (kData + i * kPageSize) | kP | kU);
+    ASSERT_EQ(keeping_.touch(linear, Access::kRead, Privilege::kUser), -1);
+  }
+  keeping_.load_cr3(root(0));
+  for (unsigned i = kFirst; i < kFirst + kPages; ++i)
+    EXPECT_NE(keeping_.mmu->fast_read({i * kPageSize}, 1, Privilege::kUser), nullptr) << i;
+  // What has a translation that stays is remembered still, beside what has none.
+  write_entry(keeping_, table(0) + (kFirst + kPages) * entry_size(), kData | kP | kU);
+  ASSERT_EQ(keeping_.touch(kFirst * kPageSize, Access::kRead, Privilege::kUser), -1);
+  ASSERT_EQ(keeping_.touch((kFirst + kPages) * kPageSize, Access::kRead, Privilege::kUser), -1);
+  write_entry(keeping_, table(0) + (kFirst + kPages) * entry_size(), 0);
+  keeping_.load_cr3(root(0));
+  EXPECT_EQ(keeping_.mmu->fast_read({(kFirst + kPages) * kPageSize}, 1, Privilege::kUser), nullptr);
+  EXPECT_NE(keeping_.mmu->fast_read({kFirst * kPageSize}, 1, Privilege::kUser), nullptr);
+}
+
 TEST_P(AddressSpacesTest, AWriteRightToATableGoesWhenItIsWatched) {
   set_up();
   keeping_.load_cr3(root(0));

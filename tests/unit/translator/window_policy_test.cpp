@@ -158,6 +158,19 @@ TEST_F(WindowPolicyTest, TheSharedWindowGoesWithTheKernelThatHadIt) {
   EXPECT_EQ(kernel(), 0u);
 }
 
+TEST_F(WindowPolicyTest, WhatAProgramsWindowHasLostGoesWhenTheProgramRunsOn) {
+  ASSERT_TRUE(execute_program(kAfter));
+  ASSERT_NE(program(), 0u);
+  ASSERT_TRUE(fill(kProgram, Privilege::kUser));
+  ASSERT_TRUE(policy_->map(kProgram, false));
+  kernel();
+  mmu_->invalidate_page({kProgram});
+  policy_->settle();
+  EXPECT_EQ(counter("windows/unmappings"), 0u);
+  program();
+  EXPECT_EQ(counter("windows/unmappings"), 1u);
+}
+
 TEST_F(WindowPolicyTest, AWindowThatCostsMoreThanItSavesGoes) {
   ASSERT_TRUE(execute_program(kAfter));
   ASSERT_NE(program(), 0u);
@@ -231,6 +244,8 @@ class WindowBudgetTest : public testing::Test {
  protected:
   static constexpr uint64_t kBudget = 200;
   struct Machine {
+    /// Windows keep what they show while others run.
+    Machine() { spaces.mmu->keep_spaces_after(1); }
     void run(unsigned space) {
       spaces.load_space(space);
       base = policy->enter(Privilege::kUser, ++retired);
