@@ -109,7 +109,7 @@ def compare(arguments):
     facts = host_facts(results.runners)
     facts["guest"] = f"Linux {guest_kernel(makers.kernel_and_initrd()[0])}, {arguments.memory} MiB, work / {arguments.scale}"
     if makers.is_twin():
-        facts["native"] = ("64-bit code of the same source, but with no more than i386's registers, and Debian's amd64 programs: this "
+        facts["native"] = ("64-bit code of the same source, but with no more than i386's general registers, and Debian's amd64 programs: this "
                            "host's kernel does not run 32-bit programs")
     if without_tcg:
         facts["QEMU"] = without_tcg

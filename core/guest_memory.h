@@ -26,7 +26,7 @@ class MemoryListener {
   };
   /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
   virtual void on_code_written(Gpa start, uint64_t size, Writer writer) = 0;
-  /// The same for bytes of a page marked by mark_tables().
+  /// Bytes of a page marked by mark_tables() have just been written.
   virtual void on_tables_written(Gpa start, uint64_t size) {
     static_cast<void>(start);
     static_cast<void>(size);
@@ -34,8 +34,8 @@ class MemoryListener {
   /// Where RAM and ROM lie changed (PAM, ROM BAR, A20) or RAM was rewritten past the marks
   /// (contents_replaced()): cached host pointers and everything made of code are stale.
   virtual void on_layout_changed() = 0;
-  /// MMIO came or went, where neither RAM nor ROM is mapped (PCI BAR). To caches of host pointers and of code
-  /// it is all one: such pages have neither, before or after.
+  /// MMIO came or went (PCI BAR). To caches of host pointers and of code it is all one: its pages have
+  /// neither, before or after, but for what shadow RAM over it has, whatever is below.
   virtual void on_mmio_changed() {}
   /// The RAM page (A20 applied) has just been marked, for code or tables: whoever caches write permission
   /// must now come the slow way.

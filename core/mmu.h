@@ -77,7 +77,7 @@ class Mmu {
   /// Makes the TLB hold a translation good for `access`, walking the page tables (and setting A and D bits)
   /// when needed; says what fault there is if it cannot. Afterwards the tables say what of that page goes
   /// directly; that may be nothing. A walk that finds a large page may give its translation to the other
-  /// pages of that around `address`, too.
+  /// pages of that around `address`, too, and without paging those around it may have theirs.
   virtual std::optional<PageFault> fill(Gla address, Access access, Privilege privilege) = 0;
 
   /// Whether fill() would find a translation; without its side effects, those of a fault included.

@@ -3,6 +3,7 @@
 // a walk or was never dropped, as long as the walk would have found the same. So the paging structures of
 // kept address spaces are watched, and what a write may have changed is dropped at once. But a translation
 // that was found since the latest load stays until the next one, INVLPG or a fault, as on the hardware.
+// A write where no translation is cached, as to a page that becomes present, leaves nothing to drop then.
 //
 // Keeping pays when more walks are saved than writes to paging structures have to be told. Address spaces
 // that are loaded seldom, or whose tables change much, are not kept. Where one is gone, the next with the

@@ -77,6 +77,7 @@ bool Window::map(uint64_t linear, bool write) {
            memory_.memfd(), file_offset) == MAP_FAILED) {
     return false;
   }
+  ++fills_;
   ++counters_.maps;
   counters_.pages += end - first;
   const int64_t starts_before = starts(first, end);
@@ -105,24 +106,25 @@ bool Window::unmap(uint64_t first, uint64_t end) {
 
 void Window::unmap_lost() {
   std::vector<uint32_t>& lost = mirror_.lost;
-  if (lost.size() > kManyLost) {
+  std::sort(lost.begin(), lost.end());
+  std::vector<std::pair<uint32_t, uint32_t>> runs;  // first page, end
+  for (const uint32_t page : lost) {
+    if (!runs.empty() && page <= runs.back().second) {
+      runs.back().second = page + 1;
+    } else {
+      runs.emplace_back(page, page + 1);
+    }
+  }
+  const auto unmap_run = [this](const auto& run) { return unmap(run.first, run.second); };
+  if (runs.size() > kManyLost || !std::all_of(runs.begin(), runs.end(), unmap_run)) {
     clear();
     return;
-  }
-  std::sort(lost.begin(), lost.end());
-  for (size_t i = 0; i < lost.size();) {
-    size_t end = i + 1;
-    while (end < lost.size() && lost[end] <= lost[end - 1] + 1) ++end;
-    if (!unmap(lost[i], lost[end - 1] + 1)) {
-      clear();
-      return;
-    }
-    i = end;
   }
   lost.clear();
 }
 
 void Window::clear() {
+  fills_ = 0;
   mirror_.lost.clear();
   uint64_t first = TlbTables::kPages, end = 0;
   for (const uint32_t page : mapped_) {

@@ -44,6 +44,8 @@ class Window {
     if (!mirror_.lost.empty()) unmap_lost();
   }
   void clear();
+  /// How often map() has added something since the latest clear().
+  uint64_t fills() const { return fills_; }
   /// How many more of the host's mappings it takes than if it showed nothing.
   uint64_t mappings() const { return mappings_; }
   /// Of all windows together. The host has a limit for each process.
@@ -57,7 +59,7 @@ class Window {
  private:
   static constexpr uint64_t kBytes = uint64_t{1} << 32;
   static constexpr uint64_t kReserved = kBelow + kBytes + kBeyond;
-  /// More pages than this are unmapped by clearing everything.
+  /// More runs of pages than this are unmapped by clearing everything.
   static constexpr size_t kManyLost = 64;
   static constexpr uint64_t kAround = 16;  ///< pages mapped at most with one that is needed, on each side
 
@@ -90,6 +92,7 @@ class Window {
   Shown shown_;
   std::vector<uint32_t> mapped_;  ///< pages that have been mapped since the last clear(), some of them gone
   uint64_t mappings_ = 0;
+  uint64_t fills_ = 0;
   Counters counters_;
 };
 

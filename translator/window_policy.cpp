@@ -69,8 +69,9 @@ Result<void> WindowPolicy::make_window(State& s, Privilege privilege) {
   return {};
 }
 
-void WindowPolicy::trace_change(const State& s, std::string_view what) const {
-  const char* who = &s == &shared_ ? "every supervisor" : supervisor_ ? "the supervisor" : "the user";
+void WindowPolicy::trace_change(const State& s, Privilege privilege, std::string_view what) const {
+  const bool supervisor = privilege == Privilege::kSupervisor;
+  const char* who = &s == &shared_ ? "every supervisor" : supervisor ? "the supervisor" : "the user";
   trace(LogCategory::kMmu, "{} of address space {} {} its window", who, s.serial, what);
 }
 
@@ -85,19 +86,19 @@ bool WindowPolicy::promote(State& s, Privilege privilege) {
   s.balance = s.credit = std::min(s.credit, kMostDebt) + kCredit;
   s.executed = s.fills = s.refused = s.earning = 0;
   ++promotions_;
-  trace_change(s, "gets");
+  trace_change(s, privilege, "gets");
   if (&s == &shared_) {
     not_global_ = 0;
     for (auto& both : states_) {
       State& own = both[static_cast<unsigned>(Privilege::kSupervisor)];
-      if (own.on) demote(own);
+      if (own.on) demote(own, Privilege::kSupervisor);
     }
   }
   return true;
 }
 
-void WindowPolicy::demote(State& s) {
-  trace_change(s, "loses");
+void WindowPolicy::demote(State& s, Privilege privilege) {
+  trace_change(s, privilege, "loses");
   s.on = false;
   s.executed = s.fills = s.credit = 0;
   // If it has looked better than it was: longer without, next time.
@@ -177,7 +178,7 @@ bool WindowPolicy::look(uint64_t rip, uint64_t retired) {
   if (!shared_.on) return judge(global ? shared_ : *running_, Privilege::kSupervisor);
   not_global_ = global ? 0 : not_global_ + 1;
   if (not_global_ < kLooksNotGlobal) return judge(shared_, Privilege::kSupervisor);
-  demote(shared_);
+  demote(shared_, Privilege::kSupervisor);
   return true;
 }
 
@@ -194,13 +195,12 @@ bool WindowPolicy::judge(State& s, Privilege privilege) {
   const int64_t paid = s.cost - before + std::exchange(s.refused, 0) * refused_cost;
   s.earning += executed;
   s.balance += executed - paid;
-  if (s.balance >= s.credit) {
-    // What it was given for filling it has been earned. From now on it may lose as much as to fill it anew.
-    s.credit = std::min(s.credit, kCredit + static_cast<int64_t>(s.window->mappings()) * map_cost());
-    s.balance = s.credit;
-  }
+  // What it was given for filling it has been earned. From now on it may lose as much as to fill it anew.
+  if (s.earning >= s.credit)
+    s.credit = std::min(s.credit, kCredit + static_cast<int64_t>(s.window->fills()) * map_cost());
+  s.balance = std::min(s.balance, s.credit);
   if (s.balance >= 0) return false;
-  demote(s);
+  demote(s, privilege);
   return true;
 }
 

@@ -124,8 +124,8 @@ class WindowPolicy {
   /// For the current space or, if it is shared_, for all.
   Result<void> make_window(State& state, Privilege privilege);
   bool promote(State& state, Privilege privilege);
-  void demote(State& state);
-  void trace_change(const State& state, std::string_view what) const;
+  void demote(State& state, Privilege privilege);
+  void trace_change(const State& state, Privilege privilege, std::string_view what) const;
   int64_t cost_of(const Window& window) const;  ///< so far, in instructions
   void make_room();
   uint64_t mappings() const;

@@ -141,6 +141,7 @@ uint32_t run_processes(uint32_t units) {
     for (int j = 0; j <= i; j++) syscall1(kSysClose, (uint32_t)turns[j][1]);
     write_in_turn(turns[i][0], done[1]);
   }
+  syscall1(kSysClose, (uint32_t)done[1]);  // so that the end of all of them is an end to wait for
   uint32_t all_wrong = 0;
   for (uint32_t unit = 0; unit < units; unit++) {
     for (int i = 0; i < kProcesses; i++) {
@@ -154,7 +155,7 @@ uint32_t run_processes(uint32_t units) {
   }
   for (int i = 0; i < kProcesses; i++) close_pipe(turns[i]);
   for (int i = 0; i < kProcesses; i++) reap(children[i]);
-  close_pipe(done);
+  syscall1(kSysClose, (uint32_t)done[0]);
   if (all_wrong != 0) fail("pages with a wrong count", (int)all_wrong);
   return units;
 }

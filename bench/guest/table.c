@@ -25,6 +25,7 @@ const Benchmark kBenchmarks[] = {
     {"copy-rep", setup_copy, run_copy_rep, release_buffer, 400, 1},
     {"fill-rep", setup_copy, run_fill_rep, release_buffer, 400, 1},
     {"copy-sse", setup_copy, run_copy_sse, release_buffer, 400, 1},
+    // 2.5 GiB
     {"processes", 0, run_processes, 0, 3, 1},
     // whole programs, which have to be there
     {"gzip", 0, run_gzip, 0, 1, 1},

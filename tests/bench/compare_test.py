@@ -53,7 +53,7 @@ class GuestProgram(unittest.TestCase):
 
     def test_every_row_gives_the_same_result_each_time(self):
         broken = {}
-        rows = [row for row in self.rows if row not in programs.ROWS]
+        rows = [row for row in self.rows if row not in (*programs.ROWS, "processes")]  # which takes 2.5 GiB
         outputs = runs.run_bench(runs.Native(self.program), rows, broken, SETTINGS)
         self.assertEqual(broken, {})
         self.assertEqual(len(outputs), 1)
@@ -63,8 +63,6 @@ class GuestProgram(unittest.TestCase):
             self.assertEqual(len(outputs[0].checks[row]), 1, row)
 
     def test_programs_that_are_not_there(self):
-        if self.program != GUEST:
-            self.skipTest("the 64-bit twin has no rows with 32-bit programs")
         self.assertLess(set(programs.ROWS), set(self.rows))
         broken = {}
         runs.run_bench(runs.Native(self.program), programs.ROWS, broken, SETTINGS)

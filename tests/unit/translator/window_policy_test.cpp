@@ -47,6 +47,15 @@ class WindowPolicyTest : public testing::Test {
   bool fill(uint64_t linear, Privilege privilege) {
     return !policy_->fill(linear, Access::kRead, privilege).has_value();
   }
+  /// What is running maps a page that it loses at once, so often.
+  void work_in_vain(unsigned times) {
+    for (unsigned i = 0; i < times; ++i) {
+      ASSERT_TRUE(fill(kProgram, Privilege::kUser));
+      ASSERT_TRUE(policy_->map(kProgram, false));
+      mmu_->invalidate_page({kProgram});
+      policy_->settle();
+    }
+  }
   uint64_t counter(std::string_view name) const { return counter_of(*policy_, name); }
 
   AddressSpaces spaces_;
@@ -174,33 +183,63 @@ TEST_F(WindowPolicyTest, WhatAProgramsWindowHasLostGoesWhenTheProgramRunsOn) {
 TEST_F(WindowPolicyTest, AWindowThatCostsMoreThanItSavesGoes) {
   ASSERT_TRUE(execute_program(kAfter));
   ASSERT_NE(program(), 0u);
-  const auto work = [&](unsigned pages) {
-    for (unsigned i = 0; i < pages; ++i) {
-      ASSERT_TRUE(fill(kProgram, Privilege::kUser));
-      ASSERT_TRUE(policy_->map(kProgram, false));
-      mmu_->invalidate_page({kProgram});
-      policy_->settle();
-    }
-  };
-  work(200);
+  work_in_vain(200);
   EXPECT_FALSE(execute_program(0)) << "a new one has to be filled";
   for (unsigned i = 0; i < 20; ++i) {
-    work(10);
+    work_in_vain(10);
     EXPECT_FALSE(execute_program(kAfter)) << "it saves more than that";
   }
   unsigned rounds = 0;
   for (; rounds < 1000 && program() != 0; ++rounds) {
-    work(10);
+    work_in_vain(10);
     execute_program(1);
   }
   EXPECT_LT(rounds, 60u) << "what it has saved before does not count for ever";
   EXPECT_TRUE(execute_program(kAfter)) << "it was long worth it";
   ASSERT_NE(program(), 0u);
-  work(1000);
+  work_in_vain(1000);
   EXPECT_TRUE(execute_program(1));
   EXPECT_EQ(program(), 0u);
   EXPECT_FALSE(execute_program(kAfter)) << "it was not, so it has to wait longer";
   EXPECT_TRUE(execute_program(kAfter));
+}
+
+TEST_F(WindowPolicyTest, AProgramIsJudgedWhileTheKernelRuns) {
+  ASSERT_TRUE(execute_program(kAfter));
+  ASSERT_NE(program(), 0u);
+  work_in_vain(1000);
+  execute_kernel(1);
+  EXPECT_EQ(program(), 0u);
+}
+
+TEST_F(WindowPolicyTest, WhatFillingAWindowMayCostIsEarnedBackOnce) {
+  // A window with so much to fill ...
+  program();
+  for (unsigned i = 0; i < 2000; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
+  unsigned looks = 0;
+  while (!execute_program(kAfter) && looks < 1000) ++looks;
+  ASSERT_NE(program(), 0u);
+  // ... that has paid, and shows next to nothing:
+  execute_program(1'000'000'000);
+  unsigned times = 0;
+  for (; times < 2000 && program() != 0; times += 10) {
+    work_in_vain(10);
+    execute_program(1);
+  }
+  EXPECT_LT(times, 800u);
+  EXPECT_GT(times, 100u);
+}
+
+TEST_F(WindowPolicyTest, WhatFillingAWindowMayCostIsThereWhenItIsFilled) {
+  program();
+  for (unsigned i = 0; i < 2000; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
+  unsigned looks = 0;
+  while (!execute_program(kAfter) && looks < 1000) ++looks;
+  ASSERT_NE(program(), 0u);
+  execute_program(1000);  // in a loop that needs nothing
+  work_in_vain(1000);
+  execute_program(1);
+  EXPECT_NE(program(), 0u);
 }
 
 /// As if the host had no more addresses.
