@@ -128,9 +128,23 @@ TEST_F(WindowTest, ManyAtOnceAndAll) {
     permit(page, 2 * page, true);  // no neighbours
     ASSERT_TRUE(window_->map(page * kPageSize, true));
   }
-  for (uint64_t page = 0; page < 199; ++page) mirror_.restrict(page, 0);
+  for (uint64_t page = 0; page < 30; ++page) mirror_.restrict(page, 0);
+  mirror_.restrict(100, 0);
+  for (uint64_t page = 70; page >= 30; --page) mirror_.restrict(page, 0);
   window_->settle();
   EXPECT_FALSE(readable(0));
+  EXPECT_FALSE(readable(70 * kPageSize));
+  EXPECT_FALSE(readable(100 * kPageSize));
+  EXPECT_TRUE(readable(99 * kPageSize));
+  EXPECT_EQ(window_->counters().unmaps, 2u) << "one for a run of pages";
+  EXPECT_EQ(window_->counters().clears, 0u);
+  for (uint64_t page = 0; page < 199; page += 2) mirror_.restrict(page, 0);
+  window_->settle();
+  EXPECT_EQ(window_->counters().clears, 0u) << "many are gone already";
+  for (uint64_t page = 0; page < 200; ++page) ASSERT_TRUE(window_->map(page * kPageSize, true));
+  for (uint64_t page = 0; page < 199; page += 2) mirror_.restrict(page, 0);
+  window_->settle();
+  EXPECT_EQ(window_->counters().clears, 1u);
   EXPECT_FALSE(readable(199 * kPageSize)) << "more than is worth single steps goes with all the rest";
   EXPECT_EQ(shown_[199], 0);
   ASSERT_TRUE(window_->map(199 * kPageSize, true));
