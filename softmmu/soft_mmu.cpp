@@ -67,8 +67,7 @@ std::optional<PageFault> SoftMmu::fill(Gla address, Access access, Privilege pri
   Translation translation = walk.translation();
   translation.page.value &= memory_.a20_mask();
   tlb_.publish(tlb_.add(address, privilege, translation, memory_.page(translation.page)), write_protect());
-  if (translation.page_size > kPageSize || !(cpu_.cr0 & cr0::kPg))
-    fill_around(address, privilege, translation);
+  if (translation.page_size > kPageSize || !cpu_.paging()) fill_around(address, privilege, translation);
   return std::nullopt;
 }
 

@@ -10,9 +10,8 @@ typedef struct {
   void (*setup)(void);              ///< not timed; may be null
   uint32_t (*run)(uint32_t units);  ///< timed; the result depends on `units` only, whatever executes it
   void (*teardown)(void);           ///< not timed; may be null
-  uint32_t
-      units;   ///< of one repetition at scale 1: 30 to 150 ms on a CPU of 2023, where they can be so short
-  int detail;  ///< 1: a part of another row, or long; run only when asked for by name
+  uint32_t units;                   ///< of a repetition at scale 1: mostly 30 to 150 ms on a CPU of 2023
+  int detail;                       ///< 1: a part of another row, or long; run only when asked for by name
 } Benchmark;
 
 extern const Benchmark kBenchmarks[];

@@ -27,14 +27,13 @@ static void reap(int32_t child) {
   if (syscall3(kSysWaitpid, (uint32_t)child, word(&status), 0) != child || status != 0) fail("child", status);
 }
 
-/// fork() that does not return with an error.
-static int32_t fork_child(void) {
+int32_t fork_child(void) {
   const int32_t child = syscall0(kSysFork);
   if (child < 0) fail("fork", child);
   return child;
 }
 
-static void open_pipe(int32_t ends[2]) {
+void open_pipe(int32_t ends[2]) {
   if (syscall1(kSysPipe, word(ends)) < 0) fail("pipe", 0);
 }
 

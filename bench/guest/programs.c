@@ -13,9 +13,8 @@ static uint32_t run_program(const char* const* words) {
   const KernelLong environment[] = {word("PYTHONHOME=programs"), word("PYTHONHASHSEED=0"), word("LC_ALL=C"),
                                     0};
   int32_t output[2];
-  if (syscall1(kSysPipe, word(output)) < 0) fail("pipe", 0);
-  const int32_t child = syscall0(kSysFork);
-  if (child < 0) fail("fork", child);
+  open_pipe(output);
+  const int32_t child = fork_child();
   if (child == 0) {
     const int32_t text = syscall3(kSysOpen, word("programs/text"), 0, 0);
     if (text < 0) syscall1(kSysExit, 126);

@@ -127,3 +127,7 @@ static inline uint32_t word(const void* pointer) {
 /// `bytes` of zeroed private memory; `executable` adds that right. Ends the benchmark if there is none.
 void* map_memory(uint32_t bytes, int executable);
 void unmap_memory(void* memory, uint32_t bytes);
+
+// These end the benchmark where they fail.
+int32_t fork_child(void);
+void open_pipe(int32_t ends[2]);

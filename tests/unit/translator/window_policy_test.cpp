@@ -47,6 +47,14 @@ class WindowPolicyTest : public testing::Test {
   bool fill(uint64_t linear, Privilege privilege) {
     return !policy_->fill(linear, Access::kRead, privilege).has_value();
   }
+  /// The program has filled so much by probes when it gets its window.
+  void promote_program_after(unsigned fills) {
+    program();
+    for (unsigned i = 0; i < fills; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
+    unsigned looks = 0;
+    while (!execute_program(kAfter) && looks < 1000) ++looks;
+    ASSERT_NE(program(), 0u);
+  }
   /// What is running maps a page that it loses at once, so often.
   void work_in_vain(unsigned times) {
     for (unsigned i = 0; i < times; ++i) {
@@ -213,14 +221,8 @@ TEST_F(WindowPolicyTest, AProgramIsJudgedWhileTheKernelRuns) {
 }
 
 TEST_F(WindowPolicyTest, WhatFillingAWindowMayCostIsEarnedBackOnce) {
-  // A window with so much to fill ...
-  program();
-  for (unsigned i = 0; i < 2000; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
-  unsigned looks = 0;
-  while (!execute_program(kAfter) && looks < 1000) ++looks;
-  ASSERT_NE(program(), 0u);
-  // ... that has paid, and shows next to nothing:
-  execute_program(1'000'000'000);
+  promote_program_after(2000);
+  execute_program(1'000'000'000);  // the window has paid, and shows next to nothing
   unsigned times = 0;
   for (; times < 2000 && program() != 0; times += 10) {
     work_in_vain(10);
@@ -231,11 +233,7 @@ TEST_F(WindowPolicyTest, WhatFillingAWindowMayCostIsEarnedBackOnce) {
 }
 
 TEST_F(WindowPolicyTest, WhatFillingAWindowMayCostIsThereWhenItIsFilled) {
-  program();
-  for (unsigned i = 0; i < 2000; ++i) ASSERT_TRUE(fill(kProgram, Privilege::kUser));
-  unsigned looks = 0;
-  while (!execute_program(kAfter) && looks < 1000) ++looks;
-  ASSERT_NE(program(), 0u);
+  promote_program_after(2000);
   execute_program(1000);  // in a loop that needs nothing
   work_in_vain(1000);
   execute_program(1);
