@@ -169,6 +169,8 @@ struct Site {
     kReadEflags,
     kWriteSaved,
     kWriteEflags,
+    kRunSaved,   ///< REP MOVS through a window, ESI and EDI plus kWindow; reads and writes
+    kRunEflags,  ///< REP STOS, EDI plus kWindow
     kUnaligned,  ///< a probe that trusts has been given an unaligned address; as kStep, flags in EFLAGS
     // A probe that guesses has been given an element in another page than the table's first; as kStep.
     kOtherPageSaved,

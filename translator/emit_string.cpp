@@ -13,6 +13,8 @@ using isa::Mnemonic;
 namespace {
 
 constexpr unsigned kEsi = 6, kEdi = 7;
+/// Bytes that may be moved without a look at interrupts: some 100 us.
+constexpr uint32_t kLongestRun = 4 << 20;
 
 x86::Gp sized(const x86::Gp& r, unsigned bytes) {
   return bytes == 4 ? x86::Gp(r.r32()) : bytes == 2 ? x86::Gp(r.r16()) : x86::Gp(r.r8());
@@ -126,6 +128,7 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   if (!flat(insn.segment) && mnemonic != Mnemonic::STOS) return false;
   if (mnemonic == Mnemonic::CMPS) return emit_repeated_cmps(x);
   if (!copies && mnemonic != Mnemonic::STOS) return false;
+  if (windowed() && !block_->self_checking) return emit_windowed_run(x);
   const unsigned bytes = element_bytes(insn);
   const Gp esi = host::guest32(kEsi), edi = host::guest32(kEdi);
   const Label done = a.newLabel();
@@ -160,6 +163,45 @@ bool Emitter::emit_repeated_string(const ScannedInsn& x) {
   }
   a.mov(x86::edi, x86::edi);  // the end of the last page is address 0
   a.bind(done);
+  return true;
+}
+
+/// REP MOVS and STOS where the window has all of their pages side by side. Wherever the host's instruction
+/// faults, its registers say how far it has come.
+bool Emitter::emit_windowed_run(const ScannedInsn& x) {
+  const unsigned bytes = element_bytes(x.insn);
+  const bool copies = x.row->mnemonic == Mnemonic::MOVS;
+  emit_upward_check();
+  a.cmp(x86::ecx, kLongestRun / bytes);
+  a.ja(step_label());
+  const auto check_end = [&](const Gp& pointer) {
+    a.lea(x86::r10, x86::ptr(pointer, x86::rcx, log2_bytes(bytes)));
+    a.shr(x86::r10, 32);
+    a.jnz(step_label());
+  };
+  check_end(x86::rdi);
+  const auto repeat = [&](Site::Kind kind, uint8_t opcode) {
+    add_site(kind, insn_);
+    if (bytes == 2) a.db(0x66);
+    a.db(0xf3);
+    a.db(static_cast<uint8_t>(opcode | (bytes == 1 ? 0 : 1)));
+  };
+  if (copies) {
+    check_end(x86::rsi);
+    a.add(x86::rsi, host::kWindow);
+    a.add(x86::rdi, host::kWindow);
+    repeat(Site::Kind::kRunSaved, 0xa4);
+    a.sub(x86::rsi, host::kWindow);
+    a.sub(x86::rdi, host::kWindow);
+  } else {
+    restore_flags();  // their register is the value's
+    a.mov(x86::eax, x86::r8d);
+    a.lea(x86::rdi, x86::ptr(x86::rdi, host::kWindow));
+    repeat(Site::Kind::kRunEflags, 0xaa);
+    a.mov(x86::r10, host::kWindow);
+    a.not_(x86::r10);
+    a.lea(x86::rdi, x86::ptr(x86::rdi, x86::r10, 0, 1));
+  }
   return true;
 }
 

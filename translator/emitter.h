@@ -227,6 +227,7 @@ class Emitter {
   // --- strings (emit_string.cpp)
   bool emit_single_string(const ScannedInsn& x);
   bool emit_repeated_string(const ScannedInsn& x);
+  bool emit_windowed_run(const ScannedInsn& x);
   bool emit_repeated_scas(const ScannedInsn& x);
   bool emit_repeated_cmps(const ScannedInsn& x);
   void emit_upward_check();

@@ -58,16 +58,18 @@ Block* Translator::Impl::replace(Block& block) {
   return fresh;
 }
 
-bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta) {
+bool Translator::Impl::try_again(AccessFault& fault) {
+  const uint64_t address = fault.address;
   const Privilege privilege = interp.privilege();
   const bool by_window = windows && windows->is_near(address);
   if (!by_window && !(mode.mode.has(Mode::kTrust) && TrustPolicy::trapped(address))) return false;
-  Block* block = blocks->find_by_host(host);
+  Block* block = blocks->find_by_host(fault.host);
   if (block == nullptr) return false;
-  const Site& site = site_at(*block, host);
+  const Site& site = site_at(*block, fault.host);
   const Site::Kind kind = site.kind;
-  const bool write = kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
-  if (!write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
+  const bool run = kind == Site::Kind::kRunSaved || kind == Site::Kind::kRunEflags;
+  const bool write = run ? fault.write : kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
+  if (!run && !write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
   ++stats.trapped;
   const uint64_t linear = address - frame->window;
   const Access access = write ? Access::kWrite : Access::kRead;
@@ -85,13 +87,13 @@ bool Translator::Impl::try_again(const uint8_t* host, uint64_t address, uint64_t
   const bool filled = permitted && fill(frame, linear, access);
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);
-    if (filled) delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
+    if (filled) fault.delta = (write ? tables.write_delta : tables.read_delta)[linear / kPageSize];
     return filled;
   }
   const bool mapped = filled && windows->map(linear, write);
   if (!mapped) windows->refused();
   // A few instructions of a kernel meet each page that is allocated, however many there are.
-  if (mapped && !(windows->shared() && too_often(block->mapped, retired_at(countdown),
+  if (mapped && !(windows->shared() && too_often(block->mapped, retired_at(fault.countdown),
                                                  static_cast<uint64_t>(windows->map_cost()))))
     return true;
   fill_denied |= filled;
@@ -145,6 +147,15 @@ void Translator::Impl::handle_exit() {
     cpu.interrupt_shadow = CpuState::Shadow::kNone;
   };
   switch (site.kind) {
+    case Site::Kind::kRunSaved:
+    case Site::Kind::kRunEflags:
+      // The interpreter goes on where it has come to.
+      cpu.reg(Gpr::kRdi) -= frame->window;
+      if (site.kind == Site::Kind::kRunSaved) cpu.reg(Gpr::kRsi) -= frame->window;
+      step(site.insn, true);
+      count_exit(Leaving::kNotDirect);
+      note_trap(*block, site.insn, retired, std::exchange(fill_denied, false));
+      break;
     case Site::Kind::kLink:
       cpu.rip = block->exits[site.insn].target_rip;
       edge = {block, site.insn, block->exits[site.insn].target_rip};

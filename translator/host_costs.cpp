@@ -45,8 +45,8 @@ uint32_t measure_signal(const uint8_t* page) {
   FaultRange range;
   range.start = reinterpret_cast<uint64_t>(&read_byte);
   range.end = range.start + kMostBytesOfCode;
-  range.try_again = [](void*, const uint8_t*, uint64_t, uint64_t, uint64_t& delta) {
-    delta = reinterpret_cast<uint64_t>(&kReadable);
+  range.try_again = [](void*, AccessFault& fault) {
+    fault.delta = reinterpret_cast<uint64_t>(&kReadable);
     return true;
   };
   const FaultScope scope(range);

@@ -16,6 +16,7 @@ namespace {
 
 thread_local const FaultRange* t_range = nullptr;
 struct sigaction g_before_segv, g_before_fpe;
+constexpr greg_t kPageFaultWrite = 1 << 1;  // of the host's error code
 
 void pass_on(int signal, siginfo_t* info, void* context) {
   const struct sigaction& before = signal == SIGSEGV ? g_before_segv : g_before_fpe;
@@ -42,10 +43,10 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   }
   const auto* host = reinterpret_cast<const uint8_t*>(rip);
   if (signal == SIGSEGV && info->si_code != SI_KERNEL) {
-    auto delta = static_cast<uint64_t>(regs[REG_R11]);
-    const auto countdown = static_cast<uint64_t>(regs[REG_R15]);
-    if (range->try_again(range->owner, host, reinterpret_cast<uint64_t>(info->si_addr), countdown, delta)) {
-      regs[REG_R11] = static_cast<greg_t>(delta);
+    AccessFault fault{host, reinterpret_cast<uint64_t>(info->si_addr), (regs[REG_ERR] & kPageFaultWrite) != 0,
+                      static_cast<uint64_t>(regs[REG_R15]), static_cast<uint64_t>(regs[REG_R11])};
+    if (range->try_again(range->owner, fault)) {
+      regs[REG_R11] = static_cast<greg_t>(fault.delta);
       return;
     }
   }

@@ -9,6 +9,15 @@
 
 namespace vireo::translator {
 
+/// SIGSEGV in translated code.
+struct AccessFault {
+  const uint8_t* host;  ///< the instruction
+  uint64_t address;     ///< that it could not access
+  bool write;           ///< as the host says (SDM 3A, 4.7), of what an instruction accesses in two places
+  uint64_t countdown;   ///< kCountdown
+  uint64_t delta;       ///< kDelta, in and out
+};
+
 /// Translated code of one engine, as the handlers know it.
 struct FaultRange {
   uint64_t start = 0, end = 0;  ///< executable addresses of blocks
@@ -22,11 +31,9 @@ struct FaultRange {
   const uint8_t* exit_eflags = nullptr;
   /// Whether the flags are in EFLAGS at this host address. Called in signal context.
   bool (*flags_in_eflags)(void* owner, const uint8_t* host) = nullptr;
-  /// SIGSEGV at this host address, with this kCountdown: true to try again, with kDelta as it is then. Called
-  /// in signal context, but on behalf of translated code, so that it may do what any function called from
-  /// there may.
-  bool (*try_again)(void* owner, const uint8_t* host, uint64_t address, uint64_t countdown,
-                    uint64_t& delta) = nullptr;
+  /// True to try again, with kDelta as it is then. Called in signal context, but on behalf of translated
+  /// code, so that it may do what any function called from there may.
+  bool (*try_again)(void* owner, AccessFault& fault) = nullptr;
   void* owner = nullptr;
 };
 

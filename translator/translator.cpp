@@ -50,6 +50,7 @@ bool flags_in_eflags(void* owner, const uint8_t* host) {
     case Site::Kind::kFaultSaved:
     case Site::Kind::kReadSaved:
     case Site::Kind::kWriteSaved:
+    case Site::Kind::kRunSaved:
     case Site::Kind::kOtherPageSaved:
       return false;
     default:
@@ -167,9 +168,8 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
   fault_range.exit_saved = trampolines.exit_jump_saved;
   fault_range.exit_eflags = trampolines.exit_jump_eflags;
   fault_range.flags_in_eflags = flags_in_eflags;
-  fault_range.try_again = [](void* owner, const uint8_t* host, uint64_t address, uint64_t countdown,
-                             uint64_t& delta) {
-    return static_cast<Impl*>(owner)->try_again(host, address, countdown, delta);
+  fault_range.try_again = [](void* owner, AccessFault& fault) {
+    return static_cast<Impl*>(owner)->try_again(fault);
   };
   fault_range.owner = this;
 }

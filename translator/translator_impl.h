@@ -107,7 +107,7 @@ struct Translator::Impl {
   static bool fill(Frame* frame, uint64_t linear, Access access);
   /// SIGSEGV in translated code: true if it was an access through the window, or behind a probe that trusts,
   /// that may be tried again; the latter with another kDelta.
-  bool try_again(const uint8_t* host, uint64_t address, uint64_t countdown, uint64_t& delta);
+  bool try_again(AccessFault& fault);
   /// What the policies have decided is in the mode.
   void look_at_policies();
   void settle_windows() {
