@@ -5,7 +5,9 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "core/access_replay.h"
 #include "core/attention.h"
 #include "core/clock.h"
 #include "core/cpu_state.h"
@@ -73,10 +75,16 @@ class ExecutionEngine {
   virtual ExitReason run(const RunLimits& limits) = 0;
   /// cpu.retired counts instructions, and run() heeds the limit. Else it comes back for an Attention alone.
   virtual bool counts_instructions() const { return true; }
+  /// Another engine runs next. What guest code has done and nobody has been told of, to code or to page
+  /// tables, is told now, or what was made of them goes.
+  virtual void end_turn() {}
   /// After ExitReason::kBroken: one sentence for the user; and whether the CpuState is an older one, because
   /// the rest could not be had any more.
   virtual std::string broken() const { return {}; }
   virtual bool state_lost() const { return false; }
+  /// And the accesses to devices that the instruction at CS:RIP has made without being finished. The MMU must
+  /// know of page tables what there is to know: end_turn().
+  virtual std::vector<DeviceAccess> open_accesses() const { return {}; }
   /// Counters for --stats: one call of `visit` each. The name is GROUP/COUNTER; those of a group come
   /// together.
   virtual void visit_stats(const std::function<void(std::string_view name, uint64_t value)>& visit) const = 0;

@@ -271,6 +271,10 @@ bool GuestMemory::write(Gpa address, std::span<const uint8_t> bytes) {
 }
 
 uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
+  if (replay_ != nullptr) {
+    if (const auto made = replay_->take(DeviceAccess::Space::kMemory, false, address.value, size))
+      return *made;
+  }
   const Page p = page(address);
   if (p.read != nullptr) {
     uint64_t value = 0;
@@ -286,6 +290,7 @@ uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
 }
 
 void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
+  if (replay_ != nullptr && replay_->take(DeviceAccess::Space::kMemory, true, address.value, size)) return;
   const Page p = page(address);
   value &= all_ones(size);
   if (p.write != nullptr) {
@@ -362,6 +367,20 @@ void GuestMemory::code_written(Gpa address, uint64_t size, MemoryListener::Write
     if ((mark & kTablesMark) != 0) listener->on_tables_written(start, size);
     if ((mark & ~kTablesMark) != 0) listener->on_code_written(start, size, writer);
   }
+}
+
+std::vector<GuestMemory::CodePage> GuestMemory::code_pages() const {
+  std::vector<CodePage> found;
+  for (const DirectRange& range : direct_ranges()) {
+    if (!range.writable || !is_ram(range.host)) continue;
+    const uint8_t* const marks = code_mark_of_ram(range.host);
+    const uint64_t pages = range.size / kPageSize;
+    for (uint64_t i = 0; i < pages; ++i) {
+      if (holds_code(marks[i]) && (marks[i] & kMixedMark) == 0)
+        found.push_back({range.start + i * kPageSize, range.host + i * kPageSize});
+    }
+  }
+  return found;
 }
 
 void GuestMemory::forget_code(Gpa address) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/access_replay.h"
 #include "core/device.h"
 #include "core/result.h"
 #include "core/time_ledger.h"
@@ -159,6 +160,8 @@ class GuestMemory {
   void write_mmio(Gpa address, unsigned size, uint64_t value);
   /// Where these are charged to the devices; null: nowhere.
   void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
+  /// Accesses that need not be made any more; null: none.
+  void set_replay(AccessReplay* replay) { replay_ = replay; }
 
   // --- code marks --------------------------------------------------------------------------------
   /// Marks the RAM page as holding code; on_code_written is called on later writes until every owner that
@@ -172,6 +175,13 @@ class GuestMemory {
   }
   /// Whether a page with this code mark must not be written without code_written().
   static bool must_tell(uint8_t code_mark) { return (code_mark & ~kMixedMark) != 0; }
+  struct CodePage {
+    Gpa start;
+    const uint8_t* host = nullptr;
+  };
+  /// Pages that the guest can write to, and whose writes must be told because they hold code. Only while the
+  /// A20 gate is open (CHECK).
+  std::vector<CodePage> code_pages() const;
   /// A writer that found Page::code_mark set calls this right after its write.
   void code_written(Gpa address, uint64_t size, MemoryListener::Writer writer);
   /// The page holds paging structures whose writes must be told, too: on_tables_written().
@@ -235,6 +245,7 @@ class GuestMemory {
   std::vector<uint8_t*> mixed_;            ///< marks with kMixedMark
   std::vector<MemoryListener*> listeners_;
   TimeLedger* time_ = nullptr;
+  AccessReplay* replay_ = nullptr;
 };
 
 }  // namespace vireo

@@ -36,6 +36,10 @@ bool IoBus::is_free(uint16_t base, uint32_t count) const {
 }
 
 uint32_t IoBus::read(uint16_t port, unsigned size) {
+  if (replay_ != nullptr) {
+    if (const auto made = replay_->take(DeviceAccess::Space::kPorts, false, port, size))
+      return static_cast<uint32_t>(*made);
+  }
   const uint32_t all_ones = size == 4 ? ~0u : (1u << (8 * size)) - 1;
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {
@@ -55,6 +59,7 @@ uint32_t IoBus::read(uint16_t port, unsigned size) {
 }
 
 void IoBus::write(uint16_t port, unsigned size, uint32_t value) {
+  if (replay_ != nullptr && replay_->take(DeviceAccess::Space::kPorts, true, port, size)) return;
   if (size < 4) value &= (1u << (8 * size)) - 1;
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/access_replay.h"
 #include "core/device.h"
 #include "core/time_ledger.h"
 
@@ -32,6 +33,8 @@ class IoBus {
 
   /// Where accesses are charged to the devices; null: nowhere.
   void set_time_ledger(TimeLedger* ledger) { time_ = ledger; }
+  /// Accesses that need not be made any more; null: none.
+  void set_replay(AccessReplay* replay) { replay_ = replay; }
 
  private:
   struct Mapping {
@@ -44,6 +47,7 @@ class IoBus {
   std::vector<uint16_t> mapping_of_port_;  ///< index into mappings_; 0: none
   std::vector<Mapping> mappings_;
   TimeLedger* time_ = nullptr;
+  AccessReplay* replay_ = nullptr;
 };
 
 }  // namespace vireo

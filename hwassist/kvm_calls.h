@@ -67,10 +67,13 @@ class KvmCalls {
   virtual int open_device();
   /// ioctl(2): -1 with errno if it fails.
   virtual int call(int fd, const KvmRequest& request, uintptr_t argument);
+  /// Where KVM_RUN's results are.
+  virtual void set_run_page(kvm_run* page) { static_cast<void>(page); }
 };
 
 /// The host's. `failures` (of --hw): empty, or words like KVM_RUN@100, with commas between: the call of that
 /// name fails (EIO) the 100th time, or, with a + behind, from then on; with a ! behind, it never comes back.
+/// KVM_RUN@100~20: from the 100th time on, each 20th comes back with an instruction that KVM cannot emulate.
 /// For tests of what happens then.
 Result<std::unique_ptr<KvmCalls>> make_kvm_calls(std::string_view failures);
 

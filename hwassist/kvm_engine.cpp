@@ -430,6 +430,7 @@ std::optional<ExitReason> KvmEngine::handle_exit() {
 void KvmEngine::access_ports() {
   ++counters_.port_accesses;
   access_open_ = true;
+  accesses_.clear();
   kvm_run& page = vm_->run_page();
   uint8_t* data = reinterpret_cast<uint8_t*>(&page) + page.io.data_offset;
   const unsigned size = page.io.size;
@@ -442,6 +443,8 @@ void KvmEngine::access_ports() {
       std::memcpy(&value, data, size);
       context_.ports.write(page.io.port, size, value);
     }
+    accesses_.push_back(
+        {DeviceAccess::Space::kPorts, page.io.direction == KVM_EXIT_IO_OUT, page.io.port, size, value});
   }
 }
 
@@ -469,6 +472,7 @@ void KvmEngine::write_memory(Gpa address, const uint8_t* bytes, unsigned size) {
 void KvmEngine::access_memory() {
   ++counters_.memory_accesses;
   access_open_ = true;
+  accesses_.clear();
   auto& mmio = vm_->run_page().mmio;
   const Gpa address{mmio.phys_addr};
   if (mmio.is_write) {
@@ -478,6 +482,7 @@ void KvmEngine::access_memory() {
   in_parts(mmio.len, [&](unsigned at, unsigned part) {
     const uint64_t value = context_.memory.read_mmio(address + at, part);
     std::memcpy(mmio.data + at, &value, part);
+    accesses_.push_back({DeviceAccess::Space::kMemory, false, (address + at).value, part, value});
   });
 }
 
@@ -491,6 +496,7 @@ void KvmEngine::tell_waiting_writes() {
 void KvmEngine::access_msr() {
   ++counters_.msr_accesses;
   access_open_ = true;
+  accesses_.clear();  // an MSR may be written twice
   auto& page = vm_->run_page();
   uint64_t value = page.msr.data;
   const bool read = page.exit_reason == KVM_EXIT_X86_RDMSR;
@@ -508,12 +514,51 @@ Result<void> KvmEngine::finish_access() {
     ran_ = true;
     if (error == EINTR) return {};
     if (error != 0) {
+      unfinished_ = true;
       errno = error;
       return kvm_error(request::kRun);
     }
     handle_exit();
   }
   return {};
+}
+
+// KVM comes back for a store and for a string OUT when it has finished the instruction as far as that goes;
+// for a read and for OUT, before.
+std::vector<DeviceAccess> KvmEngine::open_accesses() const {
+  if (!unfinished_ || accesses_.empty() || (accesses_.front().write && !at_out())) return {};
+  return accesses_;
+}
+
+bool KvmEngine::at_out() const {
+  const Segment& cs = cpu_.segment(SegReg::kCs);
+  const uint64_t mask = cpu_.long_mode() && (cs.access & Segment::kL) != 0 ? ~uint64_t{0} : 0xffffffff;
+  constexpr unsigned kLongest = 15;
+  for (unsigned i = 0; i < kLongest; ++i) {
+    const std::optional<Gpa> place = context_.mmu.probe({(cs.base + cpu_.rip + i) & mask});
+    if (!place) return false;
+    switch (context_.memory.read_value<uint8_t>(*place)) {
+      case 0x26:
+      case 0x2e:
+      case 0x36:
+      case 0x3e:
+      case 0x64:
+      case 0x65:
+      case 0x66:
+      case 0x67:
+      case 0xf2:
+      case 0xf3:
+        continue;  // prefixes
+      case 0xe6:
+      case 0xe7:
+      case 0xee:
+      case 0xef:
+        return true;
+      default:
+        return false;
+    }
+  }
+  return false;
 }
 
 void KvmEngine::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {

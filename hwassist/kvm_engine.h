@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/engine.h"
 #include "core/result.h"
@@ -29,6 +30,7 @@ class KvmEngine final : public ExecutionEngine {
   bool counts_instructions() const override { return false; }
   std::string broken() const override { return broken_; }
   bool state_lost() const override { return state_lost_; }
+  std::vector<DeviceAccess> open_accesses() const override;
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const override;
 
  private:
@@ -64,6 +66,8 @@ class KvmEngine final : public ExecutionEngine {
   Result<void> finish_access();
   /// An NMI that has come since load(), if there is one.
   Result<void> deliver_nmi();
+  /// The instruction at CS:RIP is OUT.
+  bool at_out() const;
   ExitReason fail(const Error& error);
 
   CpuContext& context_;
@@ -74,9 +78,11 @@ class KvmEngine final : public ExecutionEngine {
   const bool shadow_paging_ = !has_nested_paging();
   uint64_t writes_seen_ = 0;  ///< GuestMemory::writes() that KVM's shadow page tables know of
 
-  std::optional<CpuState> saved_;  ///< what KVM has, while it has not run since
-  bool ran_ = false;               ///< since load()
-  bool access_open_ = false;       ///< KVM waits for the end of a device access
+  std::optional<CpuState> saved_;       ///< what KVM has, while it has not run since
+  bool ran_ = false;                    ///< since load()
+  bool access_open_ = false;            ///< KVM waits for the end of a device access
+  std::vector<DeviceAccess> accesses_;  ///< of the latest exit
+  bool unfinished_ = false;             ///< which KVM could not be told the end of
   bool can_inject_ = false;
   std::optional<uint8_t> acknowledged_;  ///< the vector of an interrupt that KVM would not take
   bool not_emulated_ = false;  ///< the last exit was for an instruction that KVM's emulator does not know

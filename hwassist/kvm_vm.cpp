@@ -93,6 +93,7 @@ Result<std::unique_ptr<KvmVm>> KvmVm::create(std::unique_ptr<KvmCalls> calls) {
                  ExitStatus::kHostCannot};
   }
   vm->run_ = static_cast<kvm_run*>(page);
+  vm->calls_->set_run_page(vm->run_);
   vm->run_bytes_ = static_cast<size_t>(bytes);
   if (const auto ring_page = static_cast<uint64_t>(vm->extension(KVM_CAP_COALESCED_MMIO)); ring_page != 0)
     vm->ring_ = static_cast<uint8_t*>(page) + ring_page * kPageSize;

@@ -8,35 +8,46 @@
 
 namespace vireo {
 
-namespace {
-
-/// Another engine has executed: page tables and code may be others, and the registers are.
-void forget_caches(CpuContext& context) {
-  context.mmu.control_registers_changed();
-  context.mmu.flush();
-  context.memory.contents_replaced();
-}
-
-}  // namespace
-
 AssistedEngine::AssistedEngine(CpuContext& context, std::unique_ptr<ExecutionEngine> hardware,
                                std::unique_ptr<ExecutionEngine> software, bool keep_going)
     : context_(context),
+      code_(context.memory),
       hardware_(std::move(hardware)),
       software_(std::move(software)),
       keep_going_(keep_going) {}
 
+void AssistedEngine::end_turn() {
+  if (!std::exchange(hardware_ran_, false)) return;
+  context_.mmu.control_registers_changed();
+  context_.mmu.flush();
+  code_.tell_of_changes();
+}
+
 ExitReason AssistedEngine::run_software(const RunLimits& limits) {
-  if (std::exchange(hardware_ran_, false)) forget_caches(context_);
+  end_turn();
   if (!hardware_usable_) return software_->run(limits);
   const ExitReason reason = software_->run({std::min(limits.retired, software_until_)});
   if (context_.cpu.retired >= software_until_) in_software_ = false;
   return reason == ExitReason::kRetiredLimit ? ExitReason::kAttention : reason;
 }
 
+/// Of the hardware, which broke in the middle of it.
+void AssistedEngine::finish_instruction() {
+  end_turn();
+  std::vector<DeviceAccess> made = hardware_->open_accesses();
+  if (made.empty()) return;
+  AccessReplay replay(std::move(made));
+  context_.ports.set_replay(&replay);
+  context_.memory.set_replay(&replay);
+  context_.cpu.interrupt_shadow = CpuState::Shadow::kSti;  // not before an interrupt's handler
+  run_software({context_.cpu.retired + 1});
+  context_.ports.set_replay(nullptr);
+  context_.memory.set_replay(nullptr);
+}
+
 ExitReason AssistedEngine::run(const RunLimits& limits) {
   if (in_software_) return run_software(limits);
-  hardware_ran_ = true;
+  if (!std::exchange(hardware_ran_, true)) code_.take();
   const ExitReason reason = hardware_->run({});
   if (reason == ExitReason::kBroken) {
     if (!keep_going_ || hardware_->state_lost()) return reason;
@@ -44,6 +55,7 @@ ExitReason AssistedEngine::run(const RunLimits& limits) {
                        software_->name()));
     hardware_usable_ = false;
     in_software_ = true;
+    finish_instruction();
     return ExitReason::kAttention;
   }
   if (reason != ExitReason::kCannotRun) {
@@ -60,6 +72,7 @@ ExitReason AssistedEngine::run(const RunLimits& limits) {
 
 void AssistedEngine::visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const {
   visit("hardware assist/turns of software", to_software_);
+  visit("hardware assist/pages with code compared", code_.pages());
   hardware_->visit_stats(visit);
   software_->visit_stats(visit);
 }
@@ -74,11 +87,9 @@ ExitReason RotatingEngine::run(const RunLimits& limits) {
   const ExitReason reason = engines_[current_]->run(limits);
   if (++done_ < runs_ || reason == ExitReason::kBroken) return reason;
   done_ = 0;
-  // Software engines share the MMU, and are told of each other's writes to code.
-  const bool untold = !engines_[current_]->counts_instructions();
+  engines_[current_]->end_turn();
   current_ = (current_ + 1) % engines_.size();
   ++switches_;
-  if (untold) forget_caches(context_);
   return reason;
 }
 

@@ -1,11 +1,13 @@
 // Engines that change while the machine runs. All state is in the CpuState when one comes back, so the next
-// goes on from there; what engines have cached of memory is stale once another has written to it.
+// goes on from there. Software engines share the MMU, and are told of each other's stores to code; the
+// hardware assist tells nobody of anything.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/code_snapshot.h"
 #include "core/engine.h"
 
 namespace vireo {
@@ -23,6 +25,7 @@ class AssistedEngine final : public ExecutionEngine {
   std::string_view name() const override { return hardware_usable_ ? hardware_->name() : software_->name(); }
   ExitReason run(const RunLimits& limits) override;
   bool counts_instructions() const override { return !hardware_usable_; }
+  void end_turn() override;
   std::string broken() const override { return hardware_->broken(); }
   bool state_lost() const override { return hardware_->state_lost(); }
   void visit_stats(const std::function<void(std::string_view, uint64_t)>& visit) const override;
@@ -34,12 +37,14 @@ class AssistedEngine final : public ExecutionEngine {
   static constexpr unsigned kGoodRuns = 16;
 
   ExitReason run_software(const RunLimits& limits);
+  void finish_instruction();
 
   CpuContext& context_;
+  CodeSnapshot code_;
   std::unique_ptr<ExecutionEngine> hardware_, software_;
   const bool keep_going_;
   bool hardware_usable_ = true;
-  bool hardware_ran_ = false;  ///< since software looked at memory last
+  bool hardware_ran_ = false;  ///< since the latest end_turn()
   bool in_software_ = false;
   uint64_t software_until_ = 0;  ///< cpu.retired
   uint64_t burst_ = kFirstBurst;

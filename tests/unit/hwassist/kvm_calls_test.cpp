@@ -30,8 +30,9 @@ TEST(KvmCalls, WithAPlusAllCallsFromThere) {
 }
 
 TEST(KvmCalls, WordsThatAreNoneAreErrors) {
-  for (const char* words : {"KVM_RUN", "KVM_RUN@", "KVM_RUN@x", "KVM_RUN@0", "RUN@1", "KVM_RUN@1,",
-                            "KVM_RUN@1++", "KVM_RUN@1!+", "KVM_RUN@!"}) {
+  for (const char* words :
+       {"KVM_RUN", "KVM_RUN@", "KVM_RUN@x", "KVM_RUN@0", "RUN@1", "KVM_RUN@1,", "KVM_RUN@1++", "KVM_RUN@1!+",
+        "KVM_RUN@!", "KVM_RUN@1~", "KVM_RUN@1~0", "KVM_RUN@1~2+", "KVM_GET_REGS@1~2", "KVM_RUN@1?"}) {
     const auto calls = make_kvm_calls(words);
     if (std::string_view(words) == "KVM_RUN@1,") {
       EXPECT_TRUE(calls.ok()) << words;  // nothing behind the comma

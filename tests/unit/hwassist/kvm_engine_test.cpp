@@ -335,6 +335,39 @@ TEST_F(KvmEngineTest, AnAccessIsOverBeforeAnotherEngineHasItsTurn) {
   EXPECT_EQ(echo.writes, 1u);
 }
 
+TEST_F(KvmEngineTest, WhenItBreaksInTheMiddleOfAnAccessThatIsKnown) {
+  put(kCode, {0xe4, 0x80, 0xf4});  // in al, 80h; hlt
+  echo.last_value = 0x5a;
+  make("KVM_RUN@2+");
+  ASSERT_EQ(run(), ExitReason::kBroken);
+  EXPECT_EQ(cpu.rip, 0u);
+  ASSERT_EQ(engine->open_accesses().size(), 1u);
+  const DeviceAccess in = engine->open_accesses()[0];
+  EXPECT_FALSE(in.write);
+  EXPECT_EQ(in.address, 0x80u);
+  EXPECT_EQ(in.value, 0x5au);
+
+  start(kCode);
+  put(kCode, {0xb0, 0x77, 0xe6, 0x81, 0xf4});  // mov al, 77h; out 81h, al; hlt
+  make("KVM_RUN@2+");
+  ASSERT_EQ(run(), ExitReason::kBroken);
+  ASSERT_EQ(engine->open_accesses().size(), cpu.rip == 2 ? 1u : 0u) << "or KVM has finished it";
+}
+
+TEST_F(KvmEngineTest, InstructionsThatItCannotEmulateAreForAnotherEngine) {
+  put(kCode,
+      {0x40, 0xe4, 0x80, 0x43, 0xe6, 0x81, 0x43, 0xf4});  // inc ax; in al, 80h; inc bx; out 81h, al; ...
+  echo.last_value = 0x5a;
+  make("KVM_RUN@2~2");
+  ASSERT_EQ(run(), ExitReason::kCannotRun);
+  EXPECT_EQ(cpu.rip, 3u) << "the access is over";
+  EXPECT_EQ(reg(Gpr::kRax) & 0xff, 0x5au);
+  ASSERT_EQ(run(), ExitReason::kCannotRun);
+  EXPECT_EQ(cpu.rip, 6u);
+  EXPECT_EQ(echo.reads, 1u);
+  EXPECT_EQ(echo.writes, 1u);
+}
+
 TEST_F(KvmEngineTest, StructuresThatCannotBeSetLeaveTheStateAlone) {
   put(kCode, {0x40, 0xf4});
   for (const KvmRequest& request :

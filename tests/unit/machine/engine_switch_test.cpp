@@ -2,6 +2,7 @@
 #include "core/machine/engine_switch.h"
 
 #include <deque>
+#include <functional>
 
 #include "tests/unit/interp/bench.h"
 
@@ -16,6 +17,7 @@ class ScriptedEngine final : public ExecutionEngine {
   std::string_view name() const override { return name_; }
   ExitReason run(const RunLimits& limits) override {
     ++runs;
+    if (on_run) on_run();
     if (!answers.empty()) {
       const ExitReason answer = answers.front();
       answers.pop_front();
@@ -29,12 +31,15 @@ class ScriptedEngine final : public ExecutionEngine {
   bool counts_instructions() const override { return counts_; }
   std::string broken() const override { return "KVM_RUN failed"; }
   bool state_lost() const override { return lost; }
+  std::vector<DeviceAccess> open_accesses() const override { return open; }
   void visit_stats(const std::function<void(std::string_view, uint64_t)>&) const override {}
 
   std::deque<ExitReason> answers;
   unsigned runs = 0;
   uint64_t executed = 0;
   bool lost = false;
+  std::vector<DeviceAccess> open;
+  std::function<void()> on_run;
 
  private:
   CpuState& cpu_;
@@ -101,6 +106,55 @@ TEST_F(EngineSwitchTest, ATurnOfSoftwareGoesOnOverSeveralRuns) {
   EXPECT_EQ(hardware->runs, 2u);
 }
 
+/// The hardware changes one byte of a page with code, which it tells nobody of.
+class StoresOfHardwareTest : public EngineSwitchTest, public MemoryListener {
+ protected:
+  static constexpr uint64_t kOfCode = 0x9000;
+
+  StoresOfHardwareTest() : owner_(*memory) {
+    memory->mark_code({kOfCode}, owner_);
+    memory->add_listener(*this);
+    make(false);
+    hardware->on_run = [&] { ++memory->ram()[kOfCode + 5]; };
+  }
+  ~StoresOfHardwareTest() override { memory->remove_listener(*this); }
+  void on_code_written(Gpa start, uint64_t size, Writer) override {
+    EXPECT_EQ(start, Gpa{kOfCode + 5});
+    EXPECT_EQ(size, 1u);
+    ++told;
+  }
+  void on_layout_changed() override { ++all_stale; }
+
+  CodeOwner owner_;
+  unsigned told = 0, all_stale = 0;
+};
+
+TEST_F(StoresOfHardwareTest, AreToldBeforeSoftwareRuns) {
+  software->on_run = [&] { EXPECT_GT(told, 0u); };
+  engine->run({});
+  engine->run({});
+  EXPECT_EQ(told, 0u);
+  hardware->answers = {ExitReason::kCannotRun};
+  engine->run({});
+  EXPECT_EQ(told, 1u);
+  hardware->answers = {ExitReason::kCannotRun};
+  engine->run({});
+  EXPECT_EQ(told, 2u);
+  EXPECT_EQ(all_stale, 0u) << "code that has not changed stays";
+}
+
+TEST_F(StoresOfHardwareTest, AreToldBeforeAnotherEngineHasItsTurn) {
+  std::vector<std::unique_ptr<ExecutionEngine>> engines;
+  engines.push_back(std::move(engine));
+  auto other = std::make_unique<ScriptedEngine>(cpu, "interp", true);
+  other->on_run = [&] { EXPECT_EQ(told, hardware->runs); };
+  engines.push_back(std::move(other));
+  RotatingEngine rotating(context, std::move(engines), 1);
+  for (int i = 0; i < 10; ++i) rotating.run({cpu.retired + 1});
+  EXPECT_EQ(told, 5u);
+  EXPECT_EQ(all_stale, 0u);
+}
+
 TEST_F(EngineSwitchTest, WhenHardwareBreaksSoftwareGoesOnIfItMay) {
   make(true);
   hardware->answers = {ExitReason::kBroken};
@@ -109,6 +163,39 @@ TEST_F(EngineSwitchTest, WhenHardwareBreaksSoftwareGoesOnIfItMay) {
   EXPECT_TRUE(engine->counts_instructions());
   EXPECT_EQ(engine->run({cpu.retired + 1000}), ExitReason::kRetiredLimit);
   EXPECT_EQ(hardware->runs, 1u);
+}
+
+TEST_F(EngineSwitchTest, WhatAnInstructionHasDoneToDevicesIsNotDoneAgain) {
+  make(true);
+  interp::EchoPorts device;
+  device.last_value = 0x10;
+  memory->map_mmio({0x1000'0000}, kPageSize, device, "device");
+  hardware->answers = {ExitReason::kBroken};
+  using Space = DeviceAccess::Space;
+  hardware->open = {{Space::kPorts, false, 0x80, 1, 0x5a},
+                    {Space::kPorts, true, 0x81, 2, 0},
+                    {Space::kMemory, false, 0x1000'0008, 4, 0x1234}};
+  std::vector<uint64_t> seen;
+  software->on_run = [&] {
+    if (software->runs > 1) return;
+    EXPECT_EQ(cpu.interrupt_shadow, CpuState::Shadow::kSti);
+    seen.push_back(ports.read(0x80, 1));
+    ports.write(0x81, 2, 7);
+    seen.push_back(ports.read(0x80, 1));
+    seen.push_back(memory->read_mmio({0x1000'0008}, 4));
+    memory->write_mmio({0x1000'0008}, 4, 1);
+  };
+  EXPECT_EQ(engine->run({}), ExitReason::kAttention);
+  EXPECT_EQ(software->executed, 1u);
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0], 0x5au);
+  EXPECT_EQ(echo.writes, 0u);
+  EXPECT_EQ(echo.reads, 1u) << "what is not next is an access of its own";
+  EXPECT_EQ(seen[2], 0x1234u);
+  EXPECT_EQ(device.reads, 0u);
+  EXPECT_EQ(device.writes, 1u);
+  ports.write(0x81, 2, 7);
+  EXPECT_EQ(echo.writes, 1u);
 }
 
 TEST_F(EngineSwitchTest, OrTheMachineStops) {
