@@ -45,13 +45,14 @@ void CodeSnapshot::tell_of_changes() {
       changes.push_back({start, kPageSize});  // a device has written there, too, and that has been told
     } else if (const auto found = difference(page.bytes.get(), page.host)) {
       changes.push_back({start + found->first, found->second - found->first});
+      page.valid = false;  // its mark may have gone when its turn comes, and nobody is told then
     }
   }
   for (const Change& c : changes) memory_.code_written({c.start}, c.size, Writer::kOther);
 }
 
-void CodeSnapshot::on_code_written(Gpa start, uint64_t, Writer) {
-  if (const auto found = pages_.find(start.value & ~kPageMask); found != pages_.end())
+void CodeSnapshot::invalidate(Gpa address) {
+  if (const auto found = pages_.find(address.value & ~kPageMask); found != pages_.end())
     found->second.valid = false;
 }
 

@@ -24,7 +24,10 @@ class CodeSnapshot final : public MemoryListener {
   void tell_of_changes();
   size_t pages() const { return pages_.size(); }
 
-  void on_code_written(Gpa start, uint64_t size, Writer writer) override;
+  void on_code_written(Gpa start, uint64_t, Writer) override { invalidate(start); }
+  void on_tables_written(Gpa start, uint64_t) override { invalidate(start); }
+  /// Stores were not told until now.
+  void on_code_marked(Gpa page) override { invalidate(page); }
   /// What others have made of code has gone.
   void on_layout_changed() override { pages_.clear(); }
 
@@ -32,9 +35,11 @@ class CodeSnapshot final : public MemoryListener {
   struct Page {
     std::unique_ptr<uint8_t[]> bytes;
     const uint8_t* host = nullptr;
-    bool valid = false;  ///< `bytes` is what the page held after the latest store that was told
+    bool valid = false;  ///< `bytes` is what it held at take(), and nobody else has written there since
     bool code = false;   ///< it still holds code
   };
+
+  void invalidate(Gpa address);
 
   GuestMemory& memory_;
   std::unordered_map<uint64_t, Page> pages_;  ///< by guest-physical address

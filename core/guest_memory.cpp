@@ -272,8 +272,7 @@ bool GuestMemory::write(Gpa address, std::span<const uint8_t> bytes) {
 
 uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
   if (replay_ != nullptr) {
-    if (const auto made = replay_->take(DeviceAccess::Space::kMemory, false, address.value, size))
-      return *made;
+    if (const auto made = replay_->take_read(DeviceAccess::Space::kMemory, address.value, size)) return *made;
   }
   const Page p = page(address);
   if (p.read != nullptr) {
@@ -290,9 +289,10 @@ uint64_t GuestMemory::read_mmio(Gpa address, unsigned size) const {
 }
 
 void GuestMemory::write_mmio(Gpa address, unsigned size, uint64_t value) {
-  if (replay_ != nullptr && replay_->take(DeviceAccess::Space::kMemory, true, address.value, size)) return;
-  const Page p = page(address);
   value &= all_ones(size);
+  if (replay_ != nullptr && replay_->take_write(DeviceAccess::Space::kMemory, address.value, size, value))
+    return;
+  const Page p = page(address);
   if (p.write != nullptr) {
     write(address, {reinterpret_cast<const uint8_t*>(&value), size});
   } else if (p.mmio != nullptr) {

@@ -23,7 +23,7 @@ class MemoryListener {
   virtual ~MemoryListener() = default;
   enum class Writer : uint8_t {
     kStore,  ///< an instruction
-    kOther,  ///< a device, accessed and dirty bits, the host
+    kOther,  ///< a device, accessed and dirty bits, the host, stores under hardware assist (told of later)
   };
   /// Bytes [start, start + size) (one page, marked by mark_code) are about to be or have just been written.
   virtual void on_code_written(Gpa start, uint64_t size, Writer writer) = 0;

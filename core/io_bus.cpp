@@ -37,7 +37,7 @@ bool IoBus::is_free(uint16_t base, uint32_t count) const {
 
 uint32_t IoBus::read(uint16_t port, unsigned size) {
   if (replay_ != nullptr) {
-    if (const auto made = replay_->take(DeviceAccess::Space::kPorts, false, port, size))
+    if (const auto made = replay_->take_read(DeviceAccess::Space::kPorts, port, size))
       return static_cast<uint32_t>(*made);
   }
   const uint32_t all_ones = size == 4 ? ~0u : (1u << (8 * size)) - 1;
@@ -59,8 +59,8 @@ uint32_t IoBus::read(uint16_t port, unsigned size) {
 }
 
 void IoBus::write(uint16_t port, unsigned size, uint32_t value) {
-  if (replay_ != nullptr && replay_->take(DeviceAccess::Space::kPorts, true, port, size)) return;
   if (size < 4) value &= (1u << (8 * size)) - 1;
+  if (replay_ != nullptr && replay_->take_write(DeviceAccess::Space::kPorts, port, size, value)) return;
   const Mapping& mapping = mappings_[mapping_of_port_[port]];
   if (mapping.region != nullptr && port + size <= mapping.base + mapping.count) {
     const TimeScope scope(time_, TimeLedger::Component::kDevices);

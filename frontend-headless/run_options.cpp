@@ -58,9 +58,9 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "--hw", [&o](const std::string& words) { o.machine.hw_failures = words; },
          "For tests of engine hw, comma-separated: calls of KVM that are to fail, as KVM_RUN@100 (the "
          "100th), "
-         "KVM_RUN@100+ (that one and all behind it), KVM_RUN@100! (that one does not come back) or "
+         "KVM_RUN@100+ (that one and all behind it), KVM_RUN@100! (that one does not come back), "
          "KVM_RUN@100~20 (from that one on, each 20th comes back with an instruction that KVM cannot "
-         "emulate)")
+         "emulate) or KVM_RUN@100=500 (from that one on, 500 us longer)")
       ->type_name("WORDS")
       ->group(machine);
   app.add_option("--switch-every", o.machine.switch_every,

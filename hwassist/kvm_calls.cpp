@@ -7,8 +7,10 @@
 
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <cstring>
 #include <optional>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -29,9 +31,11 @@ struct Failure {
   uint64_t from = 0;  ///< counted from 1
   bool lasting = false, hangs = false;
   uint64_t cannot_each = 0;  ///< of KVM_RUN, from `from` on: KVM cannot emulate an instruction; 0: it fails
+  uint64_t slower_us = 0;    ///< from `from` on: it works, but takes so much longer
   uint64_t calls = 0;
 
   bool due() const {
+    if (slower_us != 0) return calls >= from;
     if (cannot_each != 0) return calls >= from && (calls - from) % cannot_each == 0;
     return calls == from || (lasting && calls > from);
   }
@@ -54,7 +58,8 @@ std::optional<Failure> parse_failure(std::string_view word) {
     f.lasting = sign == '+';
     f.hangs = sign == '!';
     if (sign == '~' && f.name == request::kRun.name) rest = number(rest, f.cannot_each);
-    if (!f.lasting && !f.hangs && f.cannot_each == 0) return std::nullopt;
+    if (sign == '=') rest = number(rest, f.slower_us);
+    if (!f.lasting && !f.hangs && f.cannot_each == 0 && f.slower_us == 0) return std::nullopt;
   }
   return rest == end ? std::optional(f) : std::nullopt;
 }
@@ -68,6 +73,10 @@ class FailingCalls final : public KvmCalls {
       if (f.name != request.name) continue;
       ++f.calls;
       if (!f.due()) continue;
+      if (f.slower_us != 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(f.slower_us));
+        continue;
+      }
       if (f.cannot_each != 0) return run_but_not_emulate(fd, argument);
       while (f.hangs) pause();
       errno = EIO;
@@ -106,7 +115,8 @@ Result<std::unique_ptr<KvmCalls>> make_kvm_calls(std::string_view words) {
       return Error{
           fmt::format(
               "--hw {}: say which call of KVM is to fail, as in KVM_RUN@100, KVM_RUN@100+ (from then on), "
-              "KVM_RUN@100! (does not come back) or KVM_RUN@100~20 (from then on each 20th cannot emulate)",
+              "KVM_RUN@100! (does not come back), KVM_RUN@100~20 (from then on each 20th cannot emulate) or "
+              "KVM_RUN@100=500 (from then on takes 500 us longer)",
               word),
           ExitStatus::kUsage};
     }

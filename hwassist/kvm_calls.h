@@ -74,7 +74,7 @@ class KvmCalls {
 /// The host's. `failures` (of --hw): empty, or words like KVM_RUN@100, with commas between: the call of that
 /// name fails (EIO) the 100th time, or, with a + behind, from then on; with a ! behind, it never comes back.
 /// KVM_RUN@100~20: from the 100th time on, each 20th comes back with an instruction that KVM cannot emulate.
-/// For tests of what happens then.
+/// KVM_RUN@100=500: from then on it takes 500 us longer. For tests of what happens then.
 Result<std::unique_ptr<KvmCalls>> make_kvm_calls(std::string_view failures);
 
 /// "KVM_SET_SREGS failed: Invalid argument", by errno.

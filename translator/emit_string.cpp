@@ -1,6 +1,6 @@
 // String instructions. A single one is two probes and a move; a repeated one is the host's own REP
-// instruction when what it touches lies in one page on each side, else the interpreter's (which goes page by
-// page).
+// instruction when what it touches lies in one page on each side, or is a copy or a fill through a window,
+// else the interpreter's (which goes page by page).
 #include "core/isa/mnemonic.h"
 #include "translator/emitter.h"
 #include "translator/frame_access.h"
@@ -13,7 +13,8 @@ using isa::Mnemonic;
 namespace {
 
 constexpr unsigned kEsi = 6, kEdi = 7;
-/// Bytes that may be moved without a look at interrupts: some 100 us.
+/// Bytes that may be moved without a look at interrupts: some 100 us where the host has all pages in its
+/// caches. A page that is not in the window yet is a look.
 constexpr uint32_t kLongestRun = 4 << 20;
 
 x86::Gp sized(const x86::Gp& r, unsigned bytes) {

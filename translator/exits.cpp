@@ -26,12 +26,14 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) c
   return *found;
 }
 
-/// Counts one more; true when it is time for a translation that avoids it.
+/// Counts one more instruction; true when it is time for a translation that avoids it.
 bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const {
   if (!options.adapt) return false;
   constexpr uint8_t kTooMany = 16;
-  repeats.count = retired - repeats.latest < soon ? repeats.count + 1 : 0;
-  repeats.latest = retired;
+  if (retired != repeats.latest) {
+    repeats.count = retired - repeats.latest < soon ? repeats.count + 1 : 0;
+    repeats.latest = retired;
+  }
   return repeats.count >= kTooMany;
 }
 
@@ -70,6 +72,10 @@ bool Translator::Impl::try_again(AccessFault& fault) {
   const bool run = kind == Site::Kind::kRunSaved || kind == Site::Kind::kRunEflags;
   const bool write = run ? fault.write : kind == Site::Kind::kWriteSaved || kind == Site::Kind::kWriteEflags;
   if (!run && !write && kind != Site::Kind::kReadSaved && kind != Site::Kind::kReadEflags) return false;
+  if (run && context.attention.bits() != 0) {
+    left_for_attention = true;
+    return false;
+  }
   ++stats.trapped;
   const uint64_t linear = address - frame->window;
   const Access access = write ? Access::kWrite : Access::kRead;
@@ -154,7 +160,8 @@ void Translator::Impl::handle_exit() {
       if (site.kind == Site::Kind::kRunSaved) cpu.reg(Gpr::kRsi) -= frame->window;
       step(site.insn, true);
       count_exit(Leaving::kNotDirect);
-      note_trap(*block, site.insn, retired, std::exchange(fill_denied, false));
+      if (!std::exchange(left_for_attention, false))
+        note_trap(*block, site.insn, retired, std::exchange(fill_denied, false));
       break;
     case Site::Kind::kLink:
       cpu.rip = block->exits[site.insn].target_rip;

@@ -182,6 +182,8 @@ struct Translator::Impl {
   /// The latest fill() found a page that may be accessed, but not directly: MMIO, or it holds code.
   bool fill_denied = false;
   bool denied_for_code = false;  ///< and it was for the latter
+  /// The latest fault in a run was not looked at, because something else is due first.
+  bool left_for_attention = false;
 
   uint64_t looked_at = 0;  ///< cpu.retired when look_at_policies() looked
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/interp/interp.h"
 #include "core/log.h"
 
 namespace vireo {
@@ -31,7 +32,8 @@ ExitReason AssistedEngine::run_software(const RunLimits& limits) {
   return reason == ExitReason::kRetiredLimit ? ExitReason::kAttention : reason;
 }
 
-/// Of the hardware, which broke in the middle of it.
+/// Of the hardware, which broke in the middle of it: no interrupt and no exit comes before its end. A REP
+/// instruction goes on as far as its accesses have been made.
 void AssistedEngine::finish_instruction() {
   end_turn();
   std::vector<DeviceAccess> made = hardware_->open_accesses();
@@ -39,8 +41,11 @@ void AssistedEngine::finish_instruction() {
   AccessReplay replay(std::move(made));
   context_.ports.set_replay(&replay);
   context_.memory.set_replay(&replay);
-  context_.cpu.interrupt_shadow = CpuState::Shadow::kSti;  // not before an interrupt's handler
-  run_software({context_.cpu.retired + 1});
+  interp::Interp interp(context_);
+  for (size_t left = replay.left() + 1; replay.left() != 0 && replay.left() < left;) {
+    left = replay.left();
+    if (interp.step_one() != interp::Interp::StepResult::kIncomplete) break;
+  }
   context_.ports.set_replay(nullptr);
   context_.memory.set_replay(nullptr);
 }

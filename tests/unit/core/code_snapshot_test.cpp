@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <vector>
 
 namespace vireo {
@@ -31,6 +32,7 @@ class CodeSnapshotTest : public testing::Test, public MemoryListener {
   void on_code_written(Gpa start, uint64_t size, Writer writer) override {
     EXPECT_EQ(writer, Writer::kOther);
     written_.push_back({start.value, size});
+    if (on_written_) on_written_();
   }
   void on_layout_changed() override {}
   void store(uint64_t at, uint8_t value) { memory_->ram()[at] = value; }
@@ -44,6 +46,7 @@ class CodeSnapshotTest : public testing::Test, public MemoryListener {
   std::unique_ptr<CodeOwner> owner_;
   std::unique_ptr<CodeSnapshot> snapshot_;
   std::vector<Written> written_;
+  std::function<void()> on_written_;
 };
 
 TEST_F(CodeSnapshotTest, TellsOfWhatIsDifferentFromTheFirstByteToTheLast) {
@@ -78,6 +81,49 @@ TEST_F(CodeSnapshotTest, APageThatDevicesWriteMeanwhileMayBeAnotherAnywhere) {
   memory_->write_value<uint8_t>({kCode}, 9);
   EXPECT_EQ(written_, (std::vector<Written>{{kCode, 1}}));
   EXPECT_EQ(changes(), (std::vector<Written>{{kCode, 0x1000}}));
+}
+
+TEST_F(CodeSnapshotTest, WhatAPageHeldBeforeItsMarkWasGoneIsNoMeasure) {
+  store(kCode, 1);
+  snapshot_->take();
+  EXPECT_TRUE(changes().empty());
+  memory_->clear_code_mark({kCode}, *owner_);
+  store(kCode, 2);  // need not be told
+  memory_->mark_code({kCode}, *owner_);
+  snapshot_->take();
+  store(kCode, 1);
+  EXPECT_EQ(changes(), (std::vector<Written>{{kCode, 1}}));
+}
+
+TEST_F(CodeSnapshotTest, NorBeforeItWasMarkedForItsPageTablesAlone) {
+  store(kCode, 1);
+  snapshot_->take();
+  EXPECT_TRUE(changes().empty());
+  memory_->mark_tables({kCode});
+  memory_->clear_code_mark({kCode}, *owner_);
+  memory_->write_value<uint8_t>({kCode}, 2);
+  memory_->mark_code({kCode}, *owner_);
+  snapshot_->take();
+  store(kCode, 1);
+  EXPECT_EQ(changes(), (std::vector<Written>{{kCode, 1}}));
+}
+
+TEST_F(CodeSnapshotTest, NorWhatItHeldWhenItsMarkWentBeforeItsTurn) {
+  store(kMoreCode, 1);
+  snapshot_->take();
+  store(kCode, 2);
+  store(kMoreCode, 2);
+  on_written_ = [&] {  // a block that crosses pages has died, and all others
+    memory_->clear_code_mark({kCode}, *owner_);
+    memory_->clear_code_mark({kMoreCode}, *owner_);
+  };
+  EXPECT_EQ(changes().size(), 1u);
+  on_written_ = {};
+  memory_->mark_code({kCode}, *owner_);
+  memory_->mark_code({kMoreCode}, *owner_);
+  snapshot_->take();
+  store(kMoreCode, 1);
+  EXPECT_EQ(changes(), (std::vector<Written>{{kMoreCode, 1}}));
 }
 
 TEST_F(CodeSnapshotTest, ForgetsPagesWithoutCodeAndOtherLayouts) {
