@@ -87,6 +87,8 @@ class Mmu {
   /// code marks and all.
   virtual void read_slow(Gla address, Privilege privilege, void* out, unsigned size) = 0;
   virtual void write_slow(Gla address, Privilege privilege, const void* bytes, unsigned size) = 0;
+  /// How many of these there have been to what has no direct access, now or again.
+  uint64_t indirect_accesses() const { return indirect_accesses_; }
 
   /// Translates without side effects (no A/D bits, no TLB change); for debuggers and traces.
   virtual std::optional<Gpa> probe(Gla address) const = 0;
@@ -158,6 +160,7 @@ class Mmu {
   /// The implementation owns the tables and sets these when it is made, and when the space changes.
   std::array<TlbTables*, 2> tables_{};
   const std::array<uint64_t, 2>* exec_generation_ = nullptr;
+  uint64_t indirect_accesses_ = 0;
 
  private:
   static uint8_t* direct(const std::array<uint64_t, TlbTables::kPages>& deltas, Gla address, unsigned size) {

@@ -43,7 +43,8 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "all-off; chain and so on turn one back on; window-after=N: instructions after which is judged "
          "whether guest "
          "memory is reached through a window of host memory, or without windows by probes that leave "
-         "checks to the host (0: always); keep-spaces=N: loads of CR3 after which "
+         "checks to the host (0: always); window-mappings=N: how many of the host's mappings all windows may "
+         "take; keep-spaces=N: loads of CR3 after which "
          "an address space's translations outlive the next (0: never); signal-cost=N: ns that the host takes "
          "for a "
          "signal, instead of what is measured")

@@ -129,6 +129,7 @@ struct Frame {
   uint32_t branch_target;  ///< EIP
   uint32_t branch_index;
   uint32_t fpu_scratch;            ///< a control word between its check and its use
+  uint32_t run_start;              ///< ECX when the latest run of a window began (Site::Kind::kRunSaved)
   std::array<uint64_t, 8> groups;  ///< host addresses of PageGroups
   std::array<uint64_t, 4>
       across;  ///< the end of one page and the start of the next (Trampolines::read_across)

@@ -96,6 +96,7 @@ struct Block {
   };
 
   static constexpr unsigned kMostInsns = 64;  ///< sets of them are bits of a uint64_t
+  static constexpr uint16_t kTooMany = 16;    ///< of what costs much, in quick succession
 
   // The key.
   uint64_t physical = 0;  ///< of the first byte, A20 applied
@@ -106,6 +107,12 @@ struct Block {
   State state = State::kCold;
   /// Instructions whose fast path has hardly ever done (MMIO, pages with code): bit i for the i-th.
   uint64_t always_interpret = 0;
+  /// Those of them that get a fast path again if it would have done for most of kTrial executions. After that
+  /// it takes more failures, kMostFailures at most, before they are the interpreter's again.
+  uint64_t on_trial = 0;
+  static constexpr uint16_t kTrial = 256, kMostFailures = 4096;
+  uint16_t tried = 0, tried_indirect = 0;
+  uint16_t denials = kTooMany;  ///< how many Repeats of `denied` are too many
   /// Instructions that find out beforehand what others leave to the host's exceptions: their probes check
   /// everything, although the block's mode is kWindow or kTrust, and so do divisions. Bit i for the i-th.
   uint64_t always_probe = 0;
@@ -120,7 +127,7 @@ struct Block {
   uint64_t sets_fip = 0, interpreted_at = 0;
   /// What happens in quick succession: how often so far, and cpu.retired at the latest.
   struct Repeats {
-    uint8_t count = 0;
+    uint16_t count = 0;
     uint64_t latest = 0;
   };
   Repeats denied;           ///< fast paths fail because an access is not direct

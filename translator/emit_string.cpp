@@ -187,8 +187,9 @@ bool Emitter::emit_windowed_run(const ScannedInsn& x) {
     a.db(0xf3);
     a.db(static_cast<uint8_t>(opcode | (bytes == 1 ? 0 : 1)));
   };
+  if (copies) check_end(x86::rsi);
+  a.mov(VIREO_FRAME(run_start), x86::ecx);
   if (copies) {
-    check_end(x86::rsi);
     a.add(x86::rsi, host::kWindow);
     a.add(x86::rdi, host::kWindow);
     repeat(Site::Kind::kRunSaved, 0xa4);

@@ -27,14 +27,14 @@ const Site& Translator::Impl::site_at(const Block& block, const uint8_t* host) c
 }
 
 /// Counts one more instruction; true when it is time for a translation that avoids it.
-bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const {
+bool Translator::Impl::too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon,
+                                 unsigned most) const {
   if (!options.adapt) return false;
-  constexpr uint8_t kTooMany = 16;
   if (retired != repeats.latest) {
     repeats.count = retired - repeats.latest < soon ? repeats.count + 1 : 0;
     repeats.latest = retired;
   }
-  return repeats.count >= kTooMany;
+  return repeats.count >= most;
 }
 
 // A check costs as much as an instruction or two, and is worth it if as many as that are executed in the time
@@ -53,11 +53,27 @@ Block* Translator::Impl::replace(Block& block) {
   Block* fresh = blocks->replace(&block);
   fresh->hits = options.hot_threshold;
   fresh->always_interpret = block.always_interpret;
+  fresh->on_trial = block.on_trial;
+  fresh->denials = block.denials;
   fresh->always_probe = block.always_probe;
   fresh->large_tables = block.large_tables;
   fresh->no_table = block.no_table;
   ++stats.adapted;
   return fresh;
+}
+
+/// The interpreter has executed it, and may have looked at memory.
+void Translator::Impl::note_interpreted(Block& block, unsigned insn, bool direct) {
+  if ((block.on_trial >> insn & 1) == 0) return;
+  if (!direct) ++block.tried_indirect;
+  if (++block.tried < Block::kTrial) return;
+  const unsigned indirect = std::exchange(block.tried_indirect, 0);
+  block.tried = 0;
+  if (indirect > Block::kTrial / 2) return;
+  Block* fresh = replace(block);
+  fresh->always_interpret &= ~block.on_trial;
+  fresh->on_trial = 0;
+  fresh->denials = std::min<uint16_t>(block.denials * 2, Block::kMostFailures);
 }
 
 bool Translator::Impl::try_again(AccessFault& fault) {
@@ -90,6 +106,8 @@ bool Translator::Impl::try_again(AccessFault& fault) {
   // The interpreter fetches the instruction again, which a fault now could make impossible.
   const bool permitted = context.mmu.permits({linear}, access, privilege);
   if (trust) trust->count_signal();
+  // What is not there at all may be a program's, which this window never shows.
+  if (!permitted && by_window && windows->shared()) fill_denied = true;
   const bool filled = permitted && fill(frame, linear, access);
   if (!by_window) {
     const TlbTables& tables = context.mmu.tables(privilege);
@@ -158,6 +176,8 @@ void Translator::Impl::handle_exit() {
       // The interpreter goes on where it has come to.
       cpu.reg(Gpr::kRdi) -= frame->window;
       if (site.kind == Site::Kind::kRunSaved) cpu.reg(Gpr::kRsi) -= frame->window;
+      // For an interrupt that comes before the rest.
+      cpu.rep_incomplete = cpu.reg(Gpr::kRcx) != frame->run_start;
       step(site.insn, true);
       count_exit(Leaving::kNotDirect);
       if (!std::exchange(left_for_attention, false))

@@ -1,10 +1,12 @@
 #include "translator/host_fault.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstdlib>
-#include <mutex>
+#include <cstring>
 
 #include "core/attention.h"
 #include "core/types.h"
@@ -56,15 +58,14 @@ void on_fault(int signal, siginfo_t* info, void* context) {
       static_cast<greg_t>(reinterpret_cast<uint64_t>(in_eflags ? range->exit_eflags : range->exit_saved));
 }
 
-void install_handlers() {
+bool install_handlers() {
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   // leave_soon() has to see where translated code goes on.
   sigemptyset(&action.sa_mask);
   sigaddset(&action.sa_mask, Attention::signal_number());
-  sigaction(SIGSEGV, &action, &g_before_segv);
-  sigaction(SIGFPE, &action, &g_before_fpe);
+  return sigaction(SIGSEGV, &action, &g_before_segv) == 0 && sigaction(SIGFPE, &action, &g_before_fpe) == 0;
 }
 
 /// Translated code's stack is no place for a signal handler.
@@ -74,16 +75,17 @@ class SignalStack {
     stack_t now{};
     if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
     constexpr size_t kBytes = size_t{256} << 10;
-    memory_ = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory_ == MAP_FAILED) return;
+    // For the rest of the thread's life.
     stack_t mine{};
-    mine.ss_sp = memory_;
+    mine.ss_sp = mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mine.ss_size = kBytes;
-    sigaltstack(&mine, nullptr);
+    if (mine.ss_sp == MAP_FAILED || sigaltstack(&mine, nullptr) != 0) error_ = errno;
   }
+  /// errno; 0: there is one.
+  int error() const { return error_; }
 
  private:
-  void* memory_ = nullptr;  // for the rest of the thread's life
+  int error_ = 0;
 };
 
 }  // namespace
@@ -99,11 +101,17 @@ void leave_soon(const FaultRange& range, ucontext_t& context) {
   if (in_range && !host_registers) regs[REG_R15] -= static_cast<greg_t>(kLeaveSoon);
 }
 
+Result<void> prepare_fault_handling() {
+  static const bool installed = install_handlers();
+  thread_local const SignalStack stack;
+  if (installed && stack.error() == 0) return {};
+  return Error{fmt::format("no {}: {}", installed ? "stack for signal handlers" : "signal handlers",
+                           std::strerror(installed ? stack.error() : ENOSYS)),
+               ExitStatus::kHostCannot};
+}
+
 FaultScope::FaultScope(const FaultRange& range) : outer_(t_range) {
-  static std::once_flag once;
-  std::call_once(once, install_handlers);
-  thread_local SignalStack stack;
-  static_cast<void>(stack);
+  static_cast<void>(prepare_fault_handling());  // Translator::create() has told if it cannot
   t_range = &range;
 }
 

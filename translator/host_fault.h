@@ -7,6 +7,8 @@
 
 #include <cstdint>
 
+#include "core/result.h"
+
 namespace vireo::translator {
 
 /// SIGSEGV in translated code.
@@ -40,8 +42,12 @@ struct FaultRange {
 /// Makes the next poll leave, wherever `context` has been interrupted. In signal context.
 void leave_soon(const FaultRange& range, ucontext_t& context);
 
-/// While it lives, faults of this thread in `range` leave translated code. Installs the process's handlers
-/// and the thread's signal stack when they are not there yet; other faults go where they went before.
+/// Installs the process's handlers and the thread's signal stack. Fails if the host does not have them, and
+/// faults of translated code had better not be many.
+Result<void> prepare_fault_handling();
+
+/// While it lives, faults of this thread in `range` leave translated code, after prepare_fault_handling() if
+/// need be; other faults go where they went before.
 class FaultScope {
  public:
   explicit FaultScope(const FaultRange& range);

@@ -54,6 +54,8 @@ constexpr Number kNumbers[] = {
      [](Options& o, uint64_t value) { o.code_cache_bytes = value & ~uint64_t{4095}; }},
     {"window-after", 0, uint64_t{1} << 40, "0 to 1024G",
      [](Options& o, uint64_t value) { o.window_after = value; }},
+    {"window-mappings", 64, uint64_t{1} << 30, "64 to 1G",
+     [](Options& o, uint64_t value) { o.window_mappings = value; }},
     {"keep-spaces", 0, 1'000'000, "0 to 1000000",
      [](Options& o, uint64_t value) { o.keep_spaces_after = static_cast<uint32_t>(value); }},
     {"block", 1, 64, "1 to 64",

@@ -39,6 +39,9 @@ struct Options {
   /// Instructions of a privilege after which is judged whether it gets a window, or probes that trust; 0:
   /// both have that, always.
   uint64_t window_after = uint64_t{4} << 20;
+  /// Of the host's mappings, for the windows of all machines in the process; none: half of what the host
+  /// permits.
+  std::optional<uint64_t> window_mappings = {};
   /// Mmu::keep_spaces_after(); none: as the MMU decides.
   std::optional<uint32_t> keep_spaces_after = {};
   /// Of the host, for the policies; none: measured.

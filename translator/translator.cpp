@@ -134,8 +134,14 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
       &cpu,
       interp.writable_segment_views().data(),
   };
-  if (options.windows && options.inline_memory) {
-    auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after, costs);
+  const Result<void> handles_faults = prepare_fault_handling();
+  if (!handles_faults) {
+    notice(fmt::format("{}: guest memory is reached without windows, which is slower",
+                       handles_faults.error().message));
+  }
+  if (handles_faults && options.windows && options.inline_memory) {
+    const uint64_t mappings = options.window_mappings.value_or(WindowPolicy::permitted_mappings());
+    auto created = WindowPolicy::create(context.memory, context.mmu, options.window_after, costs, mappings);
     if (created) {
       windows = created.take();
     } else {
@@ -143,7 +149,7 @@ Translator::Impl::Impl(CpuContext& c, const Options& o, std::unique_ptr<CodeBuff
                          created.error().message));
     }
   }
-  if (windows == nullptr && options.trust && options.inline_memory) {
+  if (handles_faults && windows == nullptr && options.trust && options.inline_memory) {
     auto created = TrustPolicy::create(context.mmu, options.window_after, costs);
     if (created) {
       trust = created.take();
@@ -226,6 +232,7 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   // Pages with code that are written to often are mixed ones soon.
   const bool denied = std::exchange(fill_denied, false) && !(options.self_check && denied_for_code);
   const std::optional<PageFault> fault = std::exchange(page_fault, std::nullopt);
+  const uint64_t indirect = context.mmu.indirect_accesses();
   // The fast path may have walked page tables, as the interpreter's own first access would have.
   const Interp::PlainResult result = fault && insn.one_access
                                          ? interp.fault_plain(*fault)
@@ -235,8 +242,13 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   // Not an access across pages, of which a loop has many and more that are not.
   if (denied && insn.slow_path && result == Interp::PlainResult::kNext && !code_changed()) {
     Block& block = *insn.block;
-    if (too_often(block.denied, retired, kDeniedSoon))
-      replace(block)->always_interpret |= block.copies_of(insn.index);
+    if (too_often(block.denied, retired, kDeniedSoon, block.denials)) {
+      Block* fresh = replace(block);
+      fresh->always_interpret |= block.copies_of(insn.index);
+      fresh->on_trial |= block.copies_of(insn.index);
+    }
+  } else if (!insn.slow_path && insn.block->on_trial != 0 && !code_changed()) {
+    note_interpreted(*insn.block, insn.index, context.mmu.indirect_accesses() == indirect);
   }
   const Mode before = mode.mode;
   if (mode_changed()) refresh_mode();

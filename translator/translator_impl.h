@@ -81,7 +81,8 @@ struct Translator::Impl {
   /// As they are in RAM now.
   static InsnBytes bytes_of(const Block& block, unsigned insn);
   std::optional<isa::Insn> decode_again(const InsnBytes& bytes) const;
-  bool too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon) const;
+  bool too_often(Block::Repeats& repeats, uint64_t retired, uint64_t soon,
+                 unsigned most = Block::kTooMany) const;
   /// The instruction has cost a signal. `hopeless`: it would again.
   void note_trap(Block& block, unsigned insn, uint64_t retired, bool hopeless = false);
   Block* replace(Block& block);
@@ -108,6 +109,7 @@ struct Translator::Impl {
   /// SIGSEGV in translated code: true if it was an access through the window, or behind a probe that trusts,
   /// that may be tried again; the latter with another kDelta.
   bool try_again(AccessFault& fault);
+  void note_interpreted(Block& block, unsigned insn, bool direct);
   /// What the policies have decided is in the mode.
   void look_at_policies();
   void settle_windows() {

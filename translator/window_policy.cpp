@@ -1,5 +1,7 @@
 #include "translator/window_policy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <fstream>
 #include <utility>
@@ -76,10 +78,15 @@ void WindowPolicy::trace_change(const State& s, Privilege privilege, std::string
 }
 
 bool WindowPolicy::promote(State& s, Privilege privilege) {
-  if (!s.window && !make_window(s, privilege)) {
-    s.threshold = kLongestWait;
-    s.balance = -s.threshold;
-    return false;
+  if (!s.window) {
+    if (auto made = make_window(s, privilege); !made) {
+      if (!std::exchange(told_of_limit_, true))
+        notice(fmt::format("{}: some of the guest's memory is reached without windows, which is slower",
+                           made.error().message));
+      s.threshold = kLongestWait;
+      s.balance = -s.threshold;
+      return false;
+    }
   }
   s.cost = cost_of(*s.window);
   s.on = true;

@@ -150,6 +150,7 @@ class WindowPolicy {
   unsigned not_global_ = 0;  ///< looks in a row, while there is a shared window, that found code not global
   uint64_t evictions_ = 0;   ///< windows that have been cleared to make room
   uint64_t promotions_ = 0, demotions_ = 0;
+  bool told_of_limit_ = false;  ///< the user, that the host has no room for another window
 };
 
 }  // namespace vireo::translator

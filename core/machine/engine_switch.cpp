@@ -33,7 +33,7 @@ ExitReason AssistedEngine::run_software(const RunLimits& limits) {
 }
 
 /// Of the hardware, which broke in the middle of it: no interrupt and no exit comes before its end. A REP
-/// instruction goes on as far as its accesses have been made.
+/// instruction goes on until its accesses have been made, at least.
 void AssistedEngine::finish_instruction() {
   end_turn();
   std::vector<DeviceAccess> made = hardware_->open_accesses();

@@ -175,6 +175,24 @@ TEST_P(AddressSpacesTest, AStaleTranslationOfAnEarlierLoadGoes) {
   EXPECT_NE(keeping_.mmu->exec_generation(Privilege::kUser), generation);
 }
 
+TEST_P(AddressSpacesTest, AStaleTableOfThisLoadStaysUntilTheNext) {
+  set_up();
+  keeping_.load_cr3(root(0));
+  const uint64_t other = uint64_t{1} << table_shift();
+  const auto readable = [&](uint64_t linear) {
+    return keeping_.mmu->fast_read({linear}, 1, Privilege::kUser) != nullptr;
+  };
+  for (const uint64_t linear : {uint64_t{0x1000}, uint64_t{0x7000}, other})
+    ASSERT_EQ(keeping_.touch(linear, Access::kRead, Privilege::kUser), -1);
+  write_entry(keeping_, directory_entry(0, 0), table(2) | kP | kW | kU);
+  EXPECT_TRUE(readable(0x1000));
+  EXPECT_TRUE(readable(0x7000));
+  keeping_.load_cr3(root(0));
+  EXPECT_FALSE(readable(0x1000));
+  EXPECT_FALSE(readable(0x7000));
+  EXPECT_TRUE(readable(other));
+}
+
 TEST_P(AddressSpacesTest, PagesThatBecomePresentMakeNothingStale) {
   set_up();
   constexpr unsigned kFirst = kTableEntries, kPages = 300;  // more than the stale ranges that are remembered

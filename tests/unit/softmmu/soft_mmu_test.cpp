@@ -550,6 +550,15 @@ TEST_F(SoftMmuTest, A20AppliesToPhysicalAddresses) {
   EXPECT_EQ(mmu->fast_write({0x100000}, 1, Privilege::kSupervisor), nullptr) << "layout changes flush";
 }
 
+TEST_F(SoftMmuTest, A20AppliesToNeighboursToo) {
+  memory->set_a20(false);
+  ASSERT_EQ(system(0x305000, Access::kWrite), -1);
+  for (uint64_t page = 0x300000; page < 0x310000; page += kPageSize) {
+    EXPECT_EQ(mmu->fast_write({page}, 1, Privilege::kSupervisor),
+              memory->ram().data() + (page & ~uint64_t{0x100000}));
+  }
+}
+
 TEST_F(SoftMmuTest, ProbeChangesNothing) {
   enable_paging();
   set(kTable, 1, 0x5000 | kP);

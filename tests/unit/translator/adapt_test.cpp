@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "tests/unit/interp/protected_bench.h"
+#include "translator/block.h"
 #include "translator/translator.h"
 
 namespace vireo::translator {
@@ -49,12 +50,14 @@ class NewPagesTest : public AdaptTest {
                 0x81, 0xc6, 0,    0x10, 0, 0,  // add esi, 1000h
                 0x4a, 0x75, 0xf0, 0xf4});      // dec edx; jnz next; hlt
     cpu.reg(Gpr::kRcx) = 2'000'000;
-    cpu.reg(Gpr::kRsi) = kData;
+    cpu.reg(Gpr::kRsi) = data;
     cpu.reg(Gpr::kRdi) = instructions_each / 2;
     cpu.reg(Gpr::kRdx) = 40;
     ASSERT_EQ(run(), ExitReason::kHalt);
     ASSERT_EQ(counter("windows/shared by all address spaces now"), 1u);
   }
+
+  uint32_t data = kData;
 };
 
 TEST_F(NewPagesTest, InQuickSuccessionAreForAProbe) {
@@ -67,6 +70,17 @@ TEST_F(NewPagesTest, NowAndThenAreForTheWindow) {
   run_with(40'000);
   if (IsSkipped()) return;
   EXPECT_EQ(adapted(), 0u);
+}
+
+/// Of a kernel that reads a program's pages, which are not there yet, far apart.
+TEST_F(NewPagesTest, OfProgramsAreForAProbe) {
+  put(handler(14), {0x83, 0xc4, 0x04, 0x83, 0x04, 0x24, 0x02, 0xcf});  // add esp,4; add dword [esp],2; iret
+  data = kRamBytes;
+  run_with(200'000);
+  if (IsSkipped()) return;
+  EXPECT_EQ(counter("tlb/faults"), 40u);
+  EXPECT_EQ(adapted(), 1u);
+  EXPECT_LT(counter("translated code/accesses that cost a signal"), 8u);
 }
 
 /// Of a loop whose turns, of which a block holds several, do what is not direct or not aligned.
@@ -91,6 +105,35 @@ TEST_F(LoopTest, AllItsTurnsLearnOfMmioAtOnce) {
   run_with(kMmio, "hot=0,no-windows,no-trust");
   EXPECT_EQ(registers.reads, 1000u);
   EXPECT_EQ(adapted(), 1u);
+}
+
+TEST_F(LoopTest, WhatIsNoLongerMmioGetsItsFastPathBack) {
+  run_with(kMmio, "hot=0,no-windows,no-trust,no-groups");
+  const auto interpreted = [&] {
+    return counter("instructions/interpreted: no emitter") +
+           counter("instructions/interpreted: fast path missed");
+  };
+  const auto again = [&](uint32_t esi, uint32_t turns) {
+    cpu.halted = false;
+    cpu.rip = kCode;
+    cpu.reg(Gpr::kRcx) = turns;
+    cpu.reg(Gpr::kRsi) = esi;
+    const uint64_t before = interpreted();
+    EXPECT_EQ(run(), ExitReason::kHalt);
+    return interpreted() - before;
+  };
+  const uint64_t before = adapted();
+  const uint64_t while_tried = again(kData, 2000);
+  EXPECT_LT(while_tried, 2u * Block::kTrial);
+  EXPECT_EQ(adapted(), before + 1);
+  EXPECT_LE(again(kData, 2000), 1u);
+  // And now it takes longer before it is the interpreter's.
+  again(kMmio, Block::kTooMany + 4);
+  EXPECT_EQ(adapted(), before + 1);
+  again(kMmio, 1000);
+  EXPECT_EQ(adapted(), before + 2);
+  again(kMmio, 1000);
+  EXPECT_EQ(adapted(), before + 2) << "where it stays";
 }
 
 TEST_F(LoopTest, AllItsTurnsLearnOfUnalignedAddressesAtOnce) {

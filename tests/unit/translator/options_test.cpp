@@ -43,6 +43,9 @@ TEST(TranslatorOptions, EachSwitchHasAnOff) {
 TEST(TranslatorOptions, Windows) {
   EXPECT_TRUE(Options{}.windows);
   EXPECT_EQ(parse_options("window-after=0").take().window_after, 0u);
+  EXPECT_FALSE(Options{}.window_mappings.has_value());
+  EXPECT_EQ(parse_options("window-mappings=1K").take().window_mappings, 1024u);
+  EXPECT_FALSE(parse_options("window-mappings=63").ok());
   EXPECT_FALSE(parse_options("no-windows").take().windows);
   EXPECT_FALSE(parse_options("all-off").take().windows);
 }

@@ -261,7 +261,10 @@ TEST_F(WindowPolicyTest, WhereTheHostHasNoRoomForAWindowItIsNotAskedAgainSoon) {
   retired_ += kAfter;
   {
     const NoMoreMemory limit;
+    testing::internal::CaptureStderr();
     EXPECT_FALSE(policy_->look(kProgram, retired_));
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("without windows, which is slower\n"), std::string::npos) << said;
   }
   for (unsigned i = 0; i < 7; ++i) EXPECT_FALSE(execute_program(uint64_t{1} << 29)) << i;
   EXPECT_TRUE(execute_program(uint64_t{1} << 29));
@@ -351,6 +354,24 @@ TEST_F(WindowBudgetTest, TheWindowThatRunsIsTheLastToBeCleared) {
   EXPECT_EQ(m.counter("windows/evictions"), 2u) << "it alone is too much";
   EXPECT_FALSE(m.shows(0));
   EXPECT_TRUE(m.shows(89));
+}
+
+TEST_F(WindowBudgetTest, AnotherAddressSpaceThatGetsAWindowSeesNothingInIt) {
+  Machine m;
+  m.run(0);
+  m.map(0, 5);
+  const uint64_t first = m.base;
+  m.spaces.load_space(1);
+  m.spaces.mmu->invalidate_page({Machine::linear(3)});  // of the space that is away nothing goes
+  m.run(1);
+  for (unsigned space = 2; space < AddressSpaces::kSpaces && m.base != first; ++space) m.run(space);
+  ASSERT_EQ(m.base, first) << "there are more address spaces than windows";
+  for (unsigned page = 0; page < 5; ++page) EXPECT_FALSE(m.shows(page)) << page;
+  m.map(3, 1);
+  EXPECT_TRUE(m.shows(3));
+  m.spaces.mmu->invalidate_page({Machine::linear(3)});
+  m.policy->settle();
+  EXPECT_FALSE(m.shows(3));
 }
 
 TEST_F(WindowBudgetTest, AllMachinesShareIt) {

@@ -165,6 +165,69 @@ TEST_F(WindowRunTest, DownwardsIsTheInterpreters) {
   EXPECT_EQ(reg(Gpr::kRdi), kTo);
 }
 
+/// Has an interrupt come while the first page of a run is looked up.
+class InterruptedRunTest : public WindowRunTest, public MemoryListener {
+ protected:
+  InterruptedRunTest() {
+    for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+    memory->mark_tables({page_entry(kTo) & ~kPageMask});
+    memory->add_listener(*this);
+    // Handler: ebx is ECX and ebp EFLAGS at the interrupt.
+    put(handler(0x21), {0x89, 0xcb, 0x8b, 0x6c, 0x24, 0x08, 0xcf});
+    cpu.rflags |= rflags::kIf;
+  }
+  ~InterruptedRunTest() override { memory->remove_listener(*this); }
+  void on_code_written(Gpa, uint64_t, Writer) override {}
+  void on_layout_changed() override {}
+  /// The entry's accessed bit is set.
+  void on_tables_written(Gpa start, uint64_t) override {
+    if (start.value != page_entry(kTo + interrupted_page * kPageSize) || came) return;
+    came = true;
+    interrupts.vector = 0x21;
+    attention.request(Attention::kInterrupt);
+  }
+  void run_on(ExecutionEngine& engine) {
+    put(kCode, {0xf3, 0xab, 0xf4});
+    mmu.control_registers_changed();
+    mmu.flush();
+    EXPECT_EQ(engine.run({cpu.retired + 1000}), ExitReason::kHalt);
+    EXPECT_TRUE(came);
+    EXPECT_EQ(reg(Gpr::kRdi), kTo + kBytes - 4);
+  }
+  std::unique_ptr<ExecutionEngine> translator() {
+    return Translator::create(context, parse_options("hot=0,window-after=0").take()).take();
+  }
+  uint32_t elements_before(uint32_t page) const { return (page * kPageSize - 4) / 4; }
+
+  uint32_t interrupted_page = 0;
+  bool came = false;
+};
+
+TEST_F(InterruptedRunTest, EndsWhereTheNextPageIsMissing) {
+  const uint64_t all = cpu.reg(Gpr::kRcx);
+  const auto engine = translator();
+  run_on(*engine);
+  EXPECT_EQ(reg(Gpr::kRbx), all - elements_before(1));
+  EXPECT_NE(reg(Gpr::kRbp) & rflags::kRf, 0u) << "in the middle of an instruction";
+}
+
+TEST_F(InterruptedRunTest, IsTheSameToTheGuestAsTheInterpreters) {
+  interrupted_page = 7;
+  const CpuState before = cpu;
+  run_on(*interp);
+  CpuState expected = cpu;
+  EXPECT_NE(reg(Gpr::kRbp) & rflags::kRf, 0u);
+  cpu = before;
+  for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+  came = false;
+  const auto engine = translator();
+  run_on(*engine);
+  EXPECT_LT(reg(Gpr::kRbx), expected.reg(Gpr::kRbx)) << "a page later";
+  expected.reg(Gpr::kRbx) = cpu.reg(Gpr::kRbx);
+  EXPECT_EQ(cpu.gpr, expected.gpr);
+  EXPECT_EQ(cpu.retired, expected.retired) << "the instruction counts once more where it is left";
+}
+
 TEST_F(WindowRunTest, ThatFaultsAgainAndAgainGetsProbes) {
   map(kTo, 0, 0);
   // Handler: ebp += 1, and the destination is another one.
