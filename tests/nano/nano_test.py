@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the nanobenchmark guest (bios/README.md): every row must be there, with times that can be.
 
-nano_test.py IMAGE --vireo VIREO [--engines interp,bt,bt:all-off]   short samples, and what the settings and old CPUs change
+nano_test.py IMAGE --vireo VIREO [--engines interp,bt,...]   short samples, and what the settings and old CPUs change
 nano_test.py IMAGE --qemu tcg|kvm                                   the same guest elsewhere
 nano_test.py --observed SAMPLES                              what a run elsewhere has written, on standard input
    --show     the guest's text;  --sample-us 10000 --samples 5      as `vireo bench` has it
@@ -103,7 +103,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=pathlib.Path, nargs="?")
     parser.add_argument("--vireo")
-    parser.add_argument("--engines", default="interp,bt,bt:all-off")
+    parser.add_argument("--engines", default="interp,bt,bt:no-windows,bt:window-after=0,bt:all-off")
     parser.add_argument("--qemu", choices=["tcg", "kvm"])
     parser.add_argument("--sample-us", type=int, default=200)
     parser.add_argument("--samples", type=int, default=1)
