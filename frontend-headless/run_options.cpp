@@ -47,7 +47,7 @@ void add_run_options(CLI::App& app, RunOptions& o) {
          "take; keep-spaces=N: loads of CR3 after which "
          "an address space's translations outlive the next (0: never); signal-cost=N: ns that the host takes "
          "for a "
-         "signal, instead of what is measured")
+         "signal (and for mappings what a bare CPU does), instead of what is measured")
       ->type_name("WORDS")
       ->group(machine);
   app.add_flag_callback(
