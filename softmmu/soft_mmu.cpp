@@ -144,15 +144,13 @@ void SoftMmu::write_slow(Gla address, Privilege privilege, const void* data, uns
     if (fill(address, Access::kWrite, privilege)) return;
     entry = tlb_.find(address, privilege);
   }
+  if (entry->write == nullptr || *entry->code_mark != 0) ++indirect_accesses_;
   Gpa physical = entry->translation.page + address.page_offset();
   if (entry->write != nullptr) {
     std::memcpy(entry->write + address.page_offset(), bytes, size);
-    if (*entry->code_mark == 0) return;
-    ++indirect_accesses_;
-    memory_.code_written(physical, size, MemoryListener::Writer::kStore);
+    if (*entry->code_mark != 0) memory_.code_written(physical, size, MemoryListener::Writer::kStore);
     return;
   }
-  ++indirect_accesses_;
   while (size > 0) {
     const unsigned part = std::bit_floor(std::min(size, 8u));
     uint64_t value = 0;

@@ -58,14 +58,17 @@ void on_fault(int signal, siginfo_t* info, void* context) {
       static_cast<greg_t>(reinterpret_cast<uint64_t>(in_eflags ? range->exit_eflags : range->exit_saved));
 }
 
-bool install_handlers() {
+/// errno; 0: they are there.
+int install_handlers() {
   struct sigaction action {};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   // leave_soon() has to see where translated code goes on.
   sigemptyset(&action.sa_mask);
   sigaddset(&action.sa_mask, Attention::signal_number());
-  return sigaction(SIGSEGV, &action, &g_before_segv) == 0 && sigaction(SIGFPE, &action, &g_before_fpe) == 0;
+  const bool done =
+      sigaction(SIGSEGV, &action, &g_before_segv) == 0 && sigaction(SIGFPE, &action, &g_before_fpe) == 0;
+  return done ? 0 : errno;
 }
 
 /// Translated code's stack is no place for a signal handler.
@@ -102,11 +105,12 @@ void leave_soon(const FaultRange& range, ucontext_t& context) {
 }
 
 Result<void> prepare_fault_handling() {
-  static const bool installed = install_handlers();
+  static const int no_handlers = install_handlers();
   thread_local const SignalStack stack;
-  if (installed && stack.error() == 0) return {};
-  return Error{fmt::format("no {}: {}", installed ? "stack for signal handlers" : "signal handlers",
-                           std::strerror(installed ? stack.error() : ENOSYS)),
+  const int error = no_handlers != 0 ? no_handlers : stack.error();
+  if (error == 0) return {};
+  return Error{fmt::format("no {}: {}", no_handlers != 0 ? "signal handlers" : "stack for signal handlers",
+                           std::strerror(error)),
                ExitStatus::kHostCannot};
 }
 

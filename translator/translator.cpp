@@ -243,9 +243,10 @@ uint64_t Translator::Impl::interpret(const InterpretedInsn& insn) {
   if (denied && insn.slow_path && result == Interp::PlainResult::kNext && !code_changed()) {
     Block& block = *insn.block;
     if (too_often(block.denied, retired, kDeniedSoon, block.denials)) {
+      const uint64_t copies = block.copies_of(insn.index);
       Block* fresh = replace(block);
-      fresh->always_interpret |= block.copies_of(insn.index);
-      fresh->on_trial |= block.copies_of(insn.index);
+      fresh->always_interpret |= copies;
+      fresh->on_trial |= copies;
     }
   } else if (!insn.slow_path && insn.block->on_trial != 0 && !code_changed()) {
     note_interpreted(*insn.block, insn.index, context.mmu.indirect_accesses() == indirect);

@@ -42,10 +42,11 @@ void AssistedEngine::finish_instruction() {
   context_.ports.set_replay(&replay);
   context_.memory.set_replay(&replay);
   interp::Interp interp(context_);
-  for (size_t left = replay.left() + 1; replay.left() != 0 && replay.left() < left;) {
-    left = replay.left();
-    if (interp.step_one() != interp::Interp::StepResult::kIncomplete) break;
-  }
+  size_t before;
+  do {
+    before = replay.left();
+  } while (interp.step_one() == interp::Interp::StepResult::kIncomplete && replay.left() != 0 &&
+           replay.left() < before);
   context_.ports.set_replay(nullptr);
   context_.memory.set_replay(nullptr);
 }

@@ -24,33 +24,34 @@ def host_memory_mib():
 
 
 def watch(command, output):
-    """Runs it; its exit status, and the most mappings and the most resident memory (MiB) that it was seen to have."""
-    mappings = resident = 0
+    """Runs it; its exit status, and the most mappings that it was seen to have."""
+    mappings = 0
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as process:
-        proc = pathlib.Path("/proc") / str(process.pid)
+        maps = pathlib.Path(f"/proc/{process.pid}/maps")
         while process.poll() is None:
             try:
-                mappings = max(mappings, (proc / "maps").read_bytes().count(b"\n"))
-                peak = re.search(r"VmHWM:\s+(\d+)", (proc / "status").read_text())
+                mappings = max(mappings, maps.read_bytes().count(b"\n"))
             except OSError:  # it has just ended
                 continue
-            resident = max(resident, int(peak.group(1)) // 1024 if peak else 0)
             time.sleep(0.1)
-    return process.returncode, mappings, resident
+    return process.returncode, mappings
 
 
 def problems_of(arguments, engine):
     command = [sys.executable, RUN_ONE, "processes", "--engine", engine, "-n", "1", "--memory", str(GUEST_MIB), "--vireo", arguments.vireo,
                "--guest", arguments.guest, "--cache", arguments.cache, "--", "--stats", "--timeout", "600"]
     with tempfile.TemporaryFile() as output:
-        status, mappings, resident = watch([str(word) for word in command], output)
+        status, mappings = watch([str(word) for word in command], output)
         output.seek(0)
         text = output.read().decode(errors="replace")
+    most_resident = re.search(r"most resident KiB +(\d+)", text)
+    if status != 0 or "BENCH processes" not in text or not most_resident:
+        yield text
+        return
+    resident = int(most_resident.group(1)) // 1024
     budget = int(pathlib.Path("/proc/sys/vm/max_map_count").read_text()) // 2
     windows = re.search(r"^windows\n(?:  .*\n)+", text, re.MULTILINE)
-    print(f"{engine}: status {status}, at most {mappings} mappings, {resident} MiB resident", windows.group(0) if windows else "", sep="\n")
-    if status != 0 or "BENCH processes" not in text:
-        yield text
+    print(f"{engine}: at most {mappings} mappings, {resident} MiB resident", windows.group(0) if windows else "", sep="\n")
     if mappings > budget + OTHER_MAPPINGS:
         yield f"{engine}: {mappings} mappings, where windows may have {budget}"
     if resident > GUEST_MIB + OWN_MIB:

@@ -21,6 +21,10 @@ class WindowRunTest : public ComparedBench {
   static constexpr uint32_t kPages = 40, kBytes = kPages * kPageSize;
   static constexpr uint32_t kFrom = 0x200000, kTo = 0x280000;
 
+  /// With neither accessed nor dirty flags.
+  void map_destination() {
+    for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+  }
   uint64_t signals() const { return counters.at("translated code/accesses that cost a signal"); }
   /// Runs that the interpreter has been given, from the start or on the way.
   uint64_t interpreted() const {
@@ -130,7 +134,7 @@ TEST_F(WindowRunTest, OfMoreThanAllRamIsTheInterpreters) {
 }
 
 TEST_F(WindowRunTest, SetsTheDirtyFlagOfWhatItHasWritten) {
-  for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+  map_destination();
   map(kTo + 30 * kPageSize, 0, 0);
   run({0xf3, 0xa5, 0xf4});
   EXPECT_EQ(peek<uint32_t>(page_entry(kTo + 29 * kPageSize)) & kDirty, kDirty);
@@ -165,11 +169,11 @@ TEST_F(WindowRunTest, DownwardsIsTheInterpreters) {
   EXPECT_EQ(reg(Gpr::kRdi), kTo);
 }
 
-/// Has an interrupt come while the first page of a run is looked up.
+/// Has an interrupt come while a page of a run is looked up.
 class InterruptedRunTest : public WindowRunTest, public MemoryListener {
  protected:
   InterruptedRunTest() {
-    for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+    map_destination();
     memory->mark_tables({page_entry(kTo) & ~kPageMask});
     memory->add_listener(*this);
     // Handler: ebx is ECX and ebp EFLAGS at the interrupt.
@@ -218,7 +222,7 @@ TEST_F(InterruptedRunTest, IsTheSameToTheGuestAsTheInterpreters) {
   CpuState expected = cpu;
   EXPECT_NE(reg(Gpr::kRbp) & rflags::kRf, 0u);
   cpu = before;
-  for (uint32_t page = 0; page < kPages; ++page) map(kTo + page * kPageSize, kTo + page * kPageSize, kAll);
+  map_destination();
   came = false;
   const auto engine = translator();
   run_on(*engine);
